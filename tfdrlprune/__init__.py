@@ -1,0 +1,34 @@
+"""Makes deep-RL policies small and fast, and proves on the exported file that they still work.
+
+Importing this package costs milliseconds: TensorFlow is loaded when a name that needs it is first
+used, and never by `tfdrlprune.runtime`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from tfdrlprune._version import __version__
+
+# name -> the module that holds it; a module may be offered under its own name.
+_LAZY: dict[str, str] = {
+    "agents": "tfdrlprune.agents",
+    "policies": "tfdrlprune.policies",
+    "runtime": "tfdrlprune.runtime",
+}
+
+__all__ = ["__version__", *sorted(_LAZY)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'tfdrlprune' has no attribute {name!r}")
+    module = importlib.import_module(_LAZY[name])
+    value = module if _LAZY[name] == f"tfdrlprune.{name}" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

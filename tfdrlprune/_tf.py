@@ -1,0 +1,77 @@
+"""The one door to TensorFlow: its Keras 2, checked, and tfmot, both quiet.
+
+Everything in this package that needs TensorFlow says ``from tfdrlprune._tf import tf``. tfmot and
+TF-Agents speak Keras 2 only; ``tf.keras`` is resolved on first touch, so setting
+``TF_USE_LEGACY_KERAS`` here is in time as long as nobody touched ``tf.keras`` before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from types import ModuleType
+
+_INSTALL = "Install the training extra: pip install 'tfdrlprune[train]'"
+_KERAS_3 = (
+    "tfdrlprune, tfmot and TF-Agents need Keras 2, but tf.keras is already Keras 3 in this "
+    "process. Set TF_USE_LEGACY_KERAS=1 before Python starts, or import tfdrlprune before anything that "
+    "touches tf.keras (on Colab: restart the runtime first)."
+)
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Holds back what native code prints on stderr; gives it back if the body raises.
+
+    TensorFlow reports missing CUDA drivers before its logger, and so its log level, exists.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _require(module: str) -> ModuleType:
+    """Returns the module, or raises ImportError that names what to install."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name):
+            raise
+        raise ImportError(f"{module} is not installed. {_INSTALL}") from error
+
+
+def _open_door() -> ModuleType:
+    """Imports TensorFlow with Keras 2 as its ``tf.keras``; raises ImportError with the remedy."""
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _quiet_stderr():
+        tensorflow = _require("tensorflow")
+        legacy = _require("tf_keras")
+        layer = tensorflow.keras.layers.Layer
+    # Never guess from tf.keras.__version__: it does not exist under tf_keras.
+    if layer is not legacy.layers.Layer:
+        raise ImportError(_KERAS_3)
+    return tensorflow
+
+
+tf = _open_door()
+keras = tf.keras
+
+
+def tfmot() -> ModuleType:
+    """Returns tensorflow_model_optimization, imported on first use (it takes a second)."""
+    return _require("tensorflow_model_optimization")

@@ -1,0 +1,65 @@
+"""The one door to TF-Agents: it opens without gym, quietly, and with images under NumPy 2.
+
+TF-Agents 0.19 names ``gym`` in a single place (its multiprocessing helper, for a registry that we
+never use) and pins a pygame that Python 3.12 cannot install. Where no gym is installed, a module
+with just that registry stands in for it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import types
+
+from tfdrlprune._tf import _quiet_stderr, _require, tf
+
+
+def _stand_in_for_gym() -> None:
+    if "gym" in sys.modules:
+        return
+    if importlib.util.find_spec("gym") is not None:
+        # gym prints its own obituary at import, from this table.
+        notices = types.ModuleType("gym_notices.notices")
+        notices.notices = {}  # type: ignore[attr-defined]
+        sys.modules.setdefault("gym_notices.notices", notices)
+        return
+    names = ("gym", "gym.envs", "gym.envs.registration")
+    gym, envs, registration = (types.ModuleType(name) for name in names)
+    gym.__doc__ = "Stand-in of tfdrlprune for TF-Agents; the real gym is not installed."
+    gym.envs, envs.registration = envs, registration  # type: ignore[attr-defined]
+    registration.EnvRegistry = dict  # type: ignore[attr-defined]
+    registration.registry = {}  # type: ignore[attr-defined]
+    sys.modules.update(zip(names, (gym, envs, registration), strict=True))
+
+
+def _sample_small_integers_in_int32(tensor_spec: types.ModuleType) -> None:
+    """Repairs sampling of 8- and 16-bit specs: under NumPy 2, ``uint8(255) + 1`` wraps to 0.
+
+    TF-Agents samples every observation spec when an agent is built, so without this no agent with
+    image observations can be constructed (seen in tf-agents 0.19.0 with numpy 2.3).
+    """
+    original = tensor_spec.sample_bounded_spec
+
+    def sample_bounded_spec(spec, seed=None, outer_dims=None):
+        dtype = tf.as_dtype(spec.dtype)
+        if not dtype.is_integer or dtype.size >= 4:
+            return original(spec, seed=seed, outer_dims=outer_dims)
+        wide = tensor_spec.BoundedTensorSpec(
+            spec.shape, tf.int32, spec.minimum.astype("int32"), spec.maximum.astype("int32")
+        )
+        return tf.cast(original(wide, seed=seed, outer_dims=outer_dims), dtype)
+
+    tensor_spec.sample_bounded_spec = sample_bounded_spec
+
+
+def _open_door() -> types.ModuleType:
+    _stand_in_for_gym()
+    with _quiet_stderr():
+        package = _require("tf_agents")
+    from tf_agents.specs import tensor_spec
+
+    _sample_small_integers_in_int32(tensor_spec)
+    return package
+
+
+tf_agents = _open_door()
