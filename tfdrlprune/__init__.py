@@ -18,7 +18,8 @@ _LAZY: dict[str, str] = {
     "runtime": "tfdrlprune.runtime",
 }
 
-__all__ = ["__version__", *sorted(_LAZY)]
+__all__ = ["__version__"]
+__all__ += sorted(_LAZY)
 
 
 def __getattr__(name: str) -> Any:

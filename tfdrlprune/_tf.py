@@ -18,8 +18,8 @@ from types import ModuleType
 _INSTALL = "Install the training extra: pip install 'tfdrlprune[train]'"
 _KERAS_3 = (
     "tfdrlprune, tfmot and TF-Agents need Keras 2, but tf.keras is already Keras 3 in this "
-    "process. Set TF_USE_LEGACY_KERAS=1 before Python starts, or import tfdrlprune before anything that "
-    "touches tf.keras (on Colab: restart the runtime first)."
+    "process. Set TF_USE_LEGACY_KERAS=1 before Python starts, or import tfdrlprune before "
+    "anything that touches tf.keras (on Colab: restart the runtime first)."
 )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import types
+from typing import Any
 
 from tfdrlprune._tf import _quiet_stderr, _require, tf
 
@@ -40,7 +41,7 @@ def _sample_small_integers_in_int32(tensor_spec: types.ModuleType) -> None:
     """
     original = tensor_spec.sample_bounded_spec
 
-    def sample_bounded_spec(spec, seed=None, outer_dims=None):
+    def sample_bounded_spec(spec: Any, seed: Any = None, outer_dims: Any = None) -> Any:
         dtype = tf.as_dtype(spec.dtype)
         if not dtype.is_integer or dtype.size >= 4:
             return original(spec, seed=seed, outer_dims=outer_dims)
@@ -49,7 +50,7 @@ def _sample_small_integers_in_int32(tensor_spec: types.ModuleType) -> None:
         )
         return tf.cast(original(wide, seed=seed, outer_dims=outer_dims), dtype)
 
-    tensor_spec.sample_bounded_spec = sample_bounded_spec
+    tensor_spec.sample_bounded_spec = sample_bounded_spec  # type: ignore[attr-defined]
 
 
 def _open_door() -> types.ModuleType:

@@ -203,7 +203,9 @@ class Head:
             chosen = np.argmax(outputs, axis=-1) + int(np.asarray(self.offset))
             return chosen.astype(dtype).reshape((-1, *spec.shape))
         mean = np.tanh(outputs) if self.kind == "tanh" else outputs
-        action = mean * np.asarray(self.scale, np.float32) + np.asarray(self.offset, np.float32)
+        action: Array = mean * np.asarray(self.scale, np.float32) + np.asarray(
+            self.offset, np.float32
+        )
         if spec.low is not None or spec.high is not None:
             action = np.clip(action, spec.low, spec.high)
-        return action.astype(dtype).reshape((-1, *spec.shape))
+        return np.asarray(action, dtype).reshape((-1, *spec.shape))

@@ -1,0 +1,1 @@
+"""All that is known here of TF-Agents and Gymnasium: environments, agents, the fit loop."""

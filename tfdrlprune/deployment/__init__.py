@@ -1,0 +1,1 @@
+"""From a policy to files that run without TensorFlow: convert, verify, write."""

@@ -1,0 +1,1 @@
+"""Decides which weights become zero, and when: criteria, distributions, masks, callbacks."""
