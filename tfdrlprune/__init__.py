@@ -18,8 +18,7 @@ _LAZY: dict[str, str] = {
     "runtime": "tfdrlprune.runtime",
 }
 
-__all__ = ["__version__"]
-__all__ += sorted(_LAZY)
+__all__ = ["__version__", "agents", "policies", "runtime"]
 
 
 def __getattr__(name: str) -> Any:
