@@ -14,6 +14,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+__all__ = ["tf", "tfmot"]
 
 _INSTALL = "Install the training extra: pip install 'tfdrlprune[train]'"
 _KERAS_3 = (
@@ -62,14 +65,18 @@ def _open_door() -> ModuleType:
         tensorflow = _require("tensorflow")
         legacy = _require("tf_keras")
         layer = tensorflow.keras.layers.Layer
+        # Looks for a GPU now, while its absence can be reported to nobody.
+        tensorflow.config.list_physical_devices()
     # Never guess from tf.keras.__version__: it does not exist under tf_keras.
     if layer is not legacy.layers.Layer:
         raise ImportError(_KERAS_3)
     return tensorflow
 
 
-tf = _open_door()
-keras = tf.keras
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = _open_door()
 
 
 def tfmot() -> ModuleType:

@@ -200,7 +200,7 @@ class Head:
         """
         dtype = np.dtype(spec.dtype)
         if self.kind == "argmax":
-            chosen = np.argmax(outputs, axis=-1) + int(np.asarray(self.offset))
+            chosen: Array = np.argmax(outputs, axis=-1) + int(np.asarray(self.offset))
             return chosen.astype(dtype).reshape((-1, *spec.shape))
         mean = np.tanh(outputs) if self.kind == "tanh" else outputs
         action: Array = mean * np.asarray(self.scale, np.float32) + np.asarray(

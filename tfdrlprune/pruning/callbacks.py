@@ -1,0 +1,194 @@
+"""The Keras callback that prunes: in the fit loop around an agent, and in any ``model.fit``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from tfdrlprune._tf import tf
+from tfdrlprune.pruning.criteria import CRITERIA
+from tfdrlprune.pruning.distribution import DISTRIBUTIONS
+from tfdrlprune.pruning.kernels import Kernel, find_kernels, without
+from tfdrlprune.pruning.masks import Masks, lowest
+from tfdrlprune.pruning.schedules import DEFAULT_FREQUENCY, Schedule
+
+
+@runtime_checkable
+class HasNetworks(Protocol):
+    """A model that trains several networks, such as an `AgentTrainer`."""
+
+    def prunable_networks(self) -> dict[str, tuple[tf.Module, Sequence[tf.Module]]]:
+        """Returns role -> (network, networks that follow it, such as its target)."""
+        ...
+
+
+class PruningCallback(tf.keras.callbacks.Callback):
+    """Prunes while the model trains; masks stay in force after ``fit``, until `strip`.
+
+    Steps are optimizer steps. With PPO one update of ``E`` epochs and ``M`` minibatches is
+    ``E * M`` of them. Where a batch fuses several steps, masks change between batches and hold
+    within.
+
+    Every batch adds ``sparsity`` and ``sparsity/<kernel>`` to the logs, from where TensorBoard,
+    CSVLogger and the progress bar take them; put this callback before theirs.
+
+    Args:
+        schedule: a tfmot schedule such as ``tp.PolynomialDecay``, or a function step -> sparsity.
+        distribution: ``"erk"``, ``"uniform"`` or ``"global"``: how the sparsity is shared among
+            kernels.
+        criterion: ``"magnitude"``: the smallest |w| go first (Zhu & Gupta 2017, "To prune, or not
+            to prune").
+        spare: names of kernels that are left alone; they do not count into the sparsity.
+        networks: roles to prune where the model has several: ``"actor"``, ``"critic"`` or both.
+            Starving the critic hurts (Graesser et al. 2022), so the actor is the default.
+        frequency: steps between mask updates, where ``schedule`` is a function.
+
+    Raises:
+        ValueError, TypeError: an argument is out of range or names nothing; before training.
+
+    Example:
+        >>> model = tf.keras.Sequential([tf.keras.layers.Dense(8, input_shape=(4,))])
+        >>> model.compile("adam", "mse")
+        >>> pruning = PruningCallback(lambda step: 0.5, frequency=1)
+        >>> x = tf.ones((32, 4))
+        >>> _ = model.fit(x, tf.ones((32, 8)), verbose=0, callbacks=[pruning])
+        >>> int(tf.math.count_nonzero(model.layers[0].kernel))
+        16
+    """
+
+    def __init__(
+        self,
+        schedule: Any,
+        *,
+        distribution: str = "erk",
+        criterion: str = "magnitude",
+        spare: Sequence[str] = (),
+        networks: str | Sequence[str] = "actor",
+        frequency: int = DEFAULT_FREQUENCY,
+    ):
+        super().__init__()
+        self._schedule = Schedule(schedule, frequency)
+        self._distribution = _choice("distribution", distribution, DISTRIBUTIONS)
+        self._criterion = _choice("criterion", criterion, CRITERIA)
+        self._spare = spare
+        self._networks = (networks,) if isinstance(networks, str) else tuple(networks)
+        self._batches = 0
+        # In the checkpoint: a resumed run must not repeat the update that was due last.
+        self._last_due = tf.Variable(-1, dtype=tf.int64, trainable=False, name="last_due")
+        self.masks: Masks | None = None
+
+    def set_model(self, model: tf.keras.Model) -> None:
+        """Finds what to prune and puts the masks in force, before the training step is traced."""
+        super().set_model(model)
+        self._batches = 0
+        self._last_due.assign(-1)
+        self.masks = None
+        if isinstance(model, HasNetworks) or model.built:
+            self._put_in_force()
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Applies what is due at the step from which training starts or resumes."""
+        self._prune_if_due()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Updates the masks if a pruning step has passed, and logs the sparsity."""
+        self._batches += 1
+        if self.masks is None:  # the first batch has built the model
+            self._put_in_force()
+            self.model.train_function = self.model.make_train_function(force=True)
+        self._prune_if_due()
+        if logs is not None:
+            logs.update(self.sparsity())
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Logs the sparsity."""
+        if logs is not None:
+            logs.update(self.sparsity())
+
+    def sparsity(self) -> dict[str, float]:
+        """Returns ``sparsity``, over all pruned kernels, and ``sparsity/<kernel>`` for each."""
+        if self.masks is None:
+            return {}
+        zeros, sizes = self.masks.counts()
+        return {"sparsity": sum(zeros) / sum(sizes)} | {
+            f"sparsity/{kernel.name}": zero / size
+            for kernel, zero, size in zip(self.masks.kernels, zeros, sizes, strict=True)
+        }
+
+    def strip(self) -> None:
+        """Takes the masks off; the zeros stay as long as nothing trains them."""
+        if self.masks is not None:
+            self.masks.remove()
+
+    def _put_in_force(self) -> None:
+        kernels, followers = [], []
+        for network, followed_by in self._chosen_networks():
+            own = find_kernels(network)
+            others = [find_kernels(other) for other in followed_by]
+            for index, kernel in enumerate(own):
+                kernels.append(kernel)
+                followers.append([each[index].variable for each in others])
+        chosen = without(_unique(kernels), self._spare)
+        if not chosen:
+            raise ValueError(
+                "There is nothing to prune: the model has no Dense, convolution or recurrent kernel"
+                f"{' that is not spared' if kernels else ''}."
+            )
+        names = {kernel.name for kernel in chosen}
+        kept = [f for k, f in zip(_unique(kernels), followers, strict=True) if k.name in names]
+        self.masks = Masks(chosen, kept)
+        # Not as a tf.Module: Keras would count the masks among the model's weights.
+        self.model.pruning_state = tf.train.Checkpoint(
+            masks=self.masks.checkpointable, last_due=self._last_due
+        )
+        # A step traced by an earlier fit does not know the constraints.
+        self.model.train_function = None
+
+    def _chosen_networks(self) -> list[tuple[tf.Module, Sequence[tf.Module]]]:
+        if not isinstance(self.model, HasNetworks):
+            return [(self.model, ())]
+        available = self.model.prunable_networks()
+        for role in self._networks:
+            _choice("networks", role, available)
+        return [available[role] for role in self._networks]
+
+    def _step(self) -> int:
+        """Returns the number of optimizer steps so far, also after a resume."""
+        iterations = getattr(self.model.optimizer, "iterations", None)
+        return self._batches if iterations is None else int(iterations.numpy())
+
+    def _prune_if_due(self) -> None:
+        if self.masks is None:
+            return
+        due = self._schedule.last_due(self._step())
+        if due is None or due == int(self._last_due.numpy()):
+            return
+        self._last_due.assign(due)
+        kernels = [kernel.variable.numpy() for kernel in self.masks.kernels]
+        scores = [self._criterion(kernel) for kernel in kernels]
+        zeros = round(self._schedule.sparsity(due) * sum(kernel.size for kernel in kernels))
+        counts = self._distribution(scores, zeros)
+        self.masks.assign(
+            [
+                lowest(score, count, previous)
+                for score, count, previous in zip(scores, counts, self.masks.numpy(), strict=True)
+            ]
+        )
+
+
+def _unique(kernels: Sequence[Kernel]) -> list[Kernel]:
+    """Numbers names that two networks share."""
+    seen: dict[str, int] = {}
+    named: list[Kernel] = []
+    for kernel in kernels:
+        count = seen[kernel.name] = seen.get(kernel.name, 0) + 1
+        name = kernel.name if count == 1 else f"{kernel.name}~{count}"
+        named.append(Kernel(name, kernel.variable))
+    return named
+
+
+def _choice(name: str, value: str, choices: dict[str, Any]) -> Any:
+    if value not in choices:
+        known = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name} is one of {known}. Received: {name}={value!r}.")
+    return choices[value]

@@ -1,0 +1,143 @@
+"""Masks: variables beside the kernels that keep removed weights at exactly zero.
+
+A mask acts as its kernel's constraint, which every Keras and TF 1 optimizer applies after each
+update, inside the same compiled step. So zeros are exact at rest, in PPO's inner epochs and in
+whatever is copied from the kernel, and a mask can change without a retrace. tfmot multiplies in the
+forward pass instead, which leaves the kernel dense between an update and the next call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfdrlprune._tf import tf
+from tfdrlprune.pruning.kernels import Kernel
+
+Array = NDArray[Any]
+
+
+def lowest(scores: Array, zeros: int, previous: Array | None = None) -> Array:
+    """Returns the mask that removes exactly ``zeros`` weights, those with the lowest scores.
+
+    Among equal scores the weights that ``previous`` had removed go first, then those with the
+    lowest index, so that the count is exact where many scores are equal.
+
+    Args:
+        scores: any shape; must be finite.
+        zeros: how many to remove, in [0, scores.size].
+        previous: the mask so far, shaped as ``scores``.
+
+    Returns:
+        float32, shaped as ``scores``: 1 = the weight stays.
+
+    Raises:
+        ValueError: a score is NaN or infinite.
+
+    Example:
+        >>> lowest(np.array([3.0, 1.0, 1.0, 2.0]), zeros=1)
+        array([1., 0., 1., 1.], dtype=float32)
+    """
+    flat = np.ravel(scores)
+    if not np.isfinite(flat).all():
+        raise ValueError("A weight's score is NaN or infinite: training diverged before pruning.")
+    mask = np.ones(flat.size, np.float32)
+    if zeros:
+        threshold = np.partition(flat, zeros - 1)[zeros - 1]
+        mask[flat < threshold] = 0.0
+        ties = np.flatnonzero(flat == threshold)
+        if previous is not None:
+            ties = ties[np.argsort(np.ravel(previous)[ties], kind="stable")]
+        mask[ties[: zeros - int(np.count_nonzero(mask == 0.0))]] = 0.0
+    return mask.reshape(scores.shape)
+
+
+class Masks:
+    """The masks of some kernels, in force until `remove`.
+
+    Args:
+        kernels: what is masked.
+        followers: for each kernel the variables that follow it, such as the target network's
+            kernel. They are masked when the masks change; a copy or a Polyak average of masked
+            kernels then stays masked by itself.
+
+    Attributes:
+        checkpointable: a ``tf.train.Checkpoint`` of the masks; attach it to what is saved.
+    """
+
+    def __init__(self, kernels: Sequence[Kernel], followers: Sequence[Sequence[Any]] = ()):
+        self.kernels = list(kernels)
+        self._followers = [list(each) for each in followers] or [[] for _ in self.kernels]
+        if len(self._followers) != len(self.kernels):
+            raise ValueError(
+                f"followers has one list for each of the {len(self.kernels)} kernels. "
+                f"Received: {len(self._followers)}."
+            )
+        self._masks = [
+            _mask_in_force(kernel.variable)
+            or tf.Variable(tf.ones(kernel.shape), trainable=False, name=f"{kernel.name}/mask")
+            for kernel in self.kernels
+        ]
+        for kernel, mask in zip(self.kernels, self._masks, strict=True):
+            if _mask_in_force(kernel.variable) is None:
+                inner = kernel.variable.constraint
+                _set_constraint(kernel.variable, _MaskConstraint(mask, inner))
+        self.checkpointable = tf.train.Checkpoint(masks=self._masks)
+
+    def numpy(self) -> list[Array]:
+        """Returns the masks, float32, each shaped as its kernel."""
+        return [mask.numpy() for mask in self._masks]
+
+    def assign(self, masks: Sequence[Array]) -> None:
+        """Replaces the masks and zeroes what they remove, in kernels and followers."""
+        for kernel, mask, followers, new in zip(
+            self.kernels, self._masks, self._followers, masks, strict=True
+        ):
+            mask.assign(new)
+            for variable in (kernel.variable, *followers):
+                variable.assign(variable * tf.cast(mask, variable.dtype))
+
+    def counts(self) -> tuple[list[int], list[int]]:
+        """Returns how many weights each kernel has lost, and how many it has altogether."""
+        masks = self.numpy()
+        return [m.size - int(np.count_nonzero(m)) for m in masks], [m.size for m in masks]
+
+    def remove(self) -> None:
+        """Gives every kernel its own constraint back; zeros stay until something trains them."""
+        for kernel in self.kernels:
+            constraint = kernel.variable.constraint
+            if isinstance(constraint, _MaskConstraint):
+                _set_constraint(kernel.variable, constraint.inner)
+
+
+class _MaskConstraint:
+    """Multiplies by a mask, after the constraint that the kernel had before."""
+
+    def __init__(self, mask: tf.Variable, inner: Any):
+        self.mask, self.inner = mask, inner
+
+    def __call__(self, value: tf.Tensor) -> tf.Tensor:
+        value = value if self.inner is None else self.inner(value)
+        return value * tf.cast(self.mask, value.dtype)
+
+
+def _mask_in_force(variable: Any) -> tf.Variable | None:
+    constraint = variable.constraint
+    return constraint.mask if isinstance(constraint, _MaskConstraint) else None
+
+
+def _set_constraint(variable: Any, constraint: Any) -> None:
+    """Sets a constraint on a variable that exists already.
+
+    TensorFlow takes a constraint at construction only; ``_constraint`` is its private name in 2.16
+    to 2.21. Mixed precision wraps the variable in another, whose inner one the optimizer asks.
+    """
+    getattr(variable, "_variable", variable)._constraint = constraint
+    if variable.constraint is not constraint:
+        raise RuntimeError(
+            f"This TensorFlow ({tf.__version__}) does not let the constraint of "
+            f"{variable.name!r} be set; please report it."
+        )

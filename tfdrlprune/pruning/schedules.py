@@ -1,0 +1,106 @@
+"""Schedules: how much is removed at which optimizer step.
+
+tfmot's ``PolynomialDecay`` and ``ConstantSparsity`` are taken as they are; so is any plain function
+from a step to a sparsity.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from tfdrlprune._tf import tf
+
+DEFAULT_FREQUENCY = 100
+
+
+class Schedule:
+    """What a schedule asks for, without one eager TensorFlow call per optimizer step.
+
+    A batch may fuse hundreds of optimizer steps, so the callback asks which pruning step was due
+    last, not what is due now.
+
+    Args:
+        source: a tfmot ``PruningSchedule``, or a function of the step (int) that returns the
+            sparsity.
+        frequency: steps between two mask updates where ``source`` is a function.
+
+    Raises:
+        TypeError: ``source`` is neither.
+    """
+
+    def __init__(self, source: Any, frequency: int = DEFAULT_FREQUENCY):
+        self._sparsity_at: Callable[[int], float]
+        if _is_tfmot_schedule(source):
+            self.begin_step = int(source.begin_step)
+            # tfmot's -1 means "for ever".
+            self.end_step = int(source.end_step) if source.end_step != -1 else None
+            self.frequency = int(source.frequency)
+            self._sparsity_at = lambda step: float(source(tf.constant(step, tf.int64))[1])
+        elif callable(source):
+            self.begin_step, self.end_step, self.frequency = 0, None, frequency
+            self._sparsity_at = lambda step: float(source(step))
+        else:
+            raise TypeError(
+                "schedule is a tfmot pruning schedule such as tp.PolynomialDecay(0.0, 0.9, "
+                f"begin_step=0, end_step=1000), or a function of the step. Received: {source!r}."
+            )
+
+    def last_due(self, step: int) -> int | None:
+        """Returns the last step up to ``step`` at which masks are updated; None if there is none.
+
+        Unlike tfmot, the end step always counts, so that the final sparsity is reached even where
+        ``frequency`` does not divide ``end_step - begin_step``.
+        """
+        if step < self.begin_step:
+            return None
+        if self.end_step is not None and step >= self.end_step:
+            return self.end_step
+        return step - (step - self.begin_step) % self.frequency
+
+    def sparsity(self, step: int) -> float:
+        """Returns the sparsity asked for at a step that is due.
+
+        Raises:
+            ValueError: the schedule gave something that is no sparsity.
+        """
+        return check_sparsity(self._sparsity_at(step), f"the schedule at step {step}")
+
+
+def check_sparsity(value: Any, name: str = "sparsity") -> float:
+    """Returns ``value`` as a float; raises ValueError unless it is in [0, 1).
+
+    Example:
+        >>> check_sparsity(90)
+        Traceback (most recent call last):
+        ValueError: sparsity is the fraction of weights removed, in [0, 1). Received: sparsity=90. \
+For 90 % write 0.9.
+    """
+    try:
+        sparsity = float(value)
+    except (TypeError, ValueError):
+        sparsity = float("nan")
+    if 0.0 <= sparsity < 1.0:
+        return sparsity
+    percent = f" For {value:g} % write {value / 100:g}." if 1 < sparsity < 100 else ""
+    subject = name if name != "sparsity" else f"sparsity={value!r}"
+    received = subject if subject != name else f"{value!r} from {name}"
+    raise ValueError(
+        f"sparsity is the fraction of weights removed, in [0, 1). Received: {received}.{percent}"
+    )
+
+
+def _is_tfmot_schedule(source: Any) -> bool:
+    # By what it offers, not by its class: importing tfmot takes a second.
+    return callable(source) and all(
+        _is_integer(getattr(source, name, None)) for name in ("begin_step", "end_step", "frequency")
+    )
+
+
+def _is_integer(value: Any) -> bool:
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return True
