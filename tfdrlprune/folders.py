@@ -1,0 +1,133 @@
+"""Output folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def atomic_folder(
+    path: str | os.PathLike[str],
+    *,
+    force: bool = False,
+    replaces: Callable[[Path], bool] | None = None,
+) -> Iterator[Path]:
+    """Yields an empty folder to fill, which becomes ``path`` when the block ends without error.
+
+    The folder that is filled is a hidden sibling of ``path``, flushed to disk and then renamed. If
+    the block raises (Ctrl-C too), nothing is left and what stood at ``path`` stands there still.
+
+    Args:
+        path: the folder to create; parents are made as needed.
+        force: whether an existing folder may be replaced. An empty one always may.
+        replaces: tells whether an existing folder is of the kind that may be replaced, so that
+            ``force`` and a slip of the keyboard don't delete somebody's home.
+
+    Raises:
+        FileExistsError: ``path`` is a file, or a folder with content and ``force`` is off, or one
+            that ``replaces`` denies.
+
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "out"
+        >>> with atomic_folder(target) as folder:
+        ...     _ = (folder / "a.txt").write_text("hello")
+        ...     target.exists()
+        False
+        >>> (target / "a.txt").read_text()
+        'hello'
+    """
+    target = Path(os.path.realpath(path))
+    check_free(target, force=force, replaces=replaces)
+    made = _make_parents(target.parent)
+    token = secrets.token_hex(4)
+    partial = target.with_name(f".{target.name}.{token}.partial")
+    try:
+        partial.mkdir()
+        yield partial
+        _flush(partial)
+        check_free(target, force=force, replaces=replaces)
+        _move(partial, target, target.with_name(f".{target.name}.{token}.old"))
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        for parent in made:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        raise
+
+
+def check_free(
+    path: str | os.PathLike[str],
+    *,
+    force: bool = False,
+    replaces: Callable[[Path], bool] | None = None,
+) -> None:
+    """Raises what `atomic_folder` would raise at ``path``: ask before a long run, not after it."""
+    target = Path(os.path.realpath(path))
+    if not os.path.lexists(target):
+        return
+    if not target.is_dir():
+        raise FileExistsError(f"{target} is a file, and a folder is to be written. Name another.")
+    if not any(target.iterdir()):
+        return
+    if not force:
+        raise FileExistsError(
+            f"{target} exists and is not overwritten. Name another folder, or pass force=True "
+            "(--force) to replace it."
+        )
+    if replaces is not None and not replaces(target):
+        raise FileExistsError(
+            f"{target} holds something else, so force does not replace it. Name another folder, or "
+            "remove that one yourself."
+        )
+
+
+def _make_parents(folder: Path) -> list[Path]:
+    """Makes ``folder`` and its parents; returns those that were not there, the deepest first."""
+    missing = []
+    current = folder
+    while not current.exists():
+        missing.append(current)
+        current = current.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _move(partial: Path, target: Path, aside: Path) -> None:
+    """Renames ``partial`` to ``target``; an old ``target`` goes aside first and is then deleted."""
+    if not target.exists() or not any(target.iterdir()):
+        os.replace(partial, target)
+        _sync(target.parent)
+        return
+    os.replace(target, aside)
+    try:
+        os.replace(partial, target)
+    except BaseException:
+        if not target.exists():
+            os.replace(aside, target)
+        raise
+    _sync(target.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _flush(folder: Path) -> None:
+    """Writes everything below ``folder`` through to the disk."""
+    for root, _, files in os.walk(folder):
+        for name in files:
+            _sync(Path(root, name))
+        _sync(Path(root))
+
+
+def _sync(path: Path) -> None:
+    # Some file systems (network shares) don't know fsync of a folder; the rename stands anyway.
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

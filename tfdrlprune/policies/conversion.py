@@ -1,0 +1,285 @@
+"""A TF-Agents agent, policy or network as a `Policy`, proved equal before it is handed out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tfdrlprune import observations as _observations
+from tfdrlprune._tf import tf
+from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.normalizer import ObservationNormalizer
+from tfdrlprune.policies.tensor_specs import array_spec, observation_nest
+from tfdrlprune.specs import Array, ArraySpec, Head, Nest, flatten, pack_like
+
+_TOLERANCE = 1e-4  # float32, the same operations in another order
+_PROOF_SIZE = 256
+
+
+def from_agent(agent: Any, *, action: ArraySpec | None = None, observations: Any = None) -> Policy:
+    """Returns the greedy policy of a TF-Agents agent, with weights of its own.
+
+    Args:
+        agent: of the DQN family, PPO, or any other whose policy is a QPolicy or an ActorPolicy;
+            also such a TFPolicy itself.
+        action: the environment's own action spec, where TF-Agents' differs: its discrete actions
+            begin at 0. None takes TF-Agents'.
+        observations: a batch of observations, nested as the agent's, for the proof; None draws 256
+            from the agent's spec.
+
+    Raises:
+        ValueError: a layer or head cannot be rebuilt, or the built policy acts differently from
+            the agent's greedy policy; says where or how far off.
+    """
+    policy = _greedy(getattr(agent, "policy", agent))
+    inner = policy.wrapped_policy
+    spec = policy.time_step_spec.observation
+    nest, own = observation_nest(spec), array_spec(_single(policy.action_spec), "action")
+    net, normalizers = _parts(inner)
+    built = _build(net, nest, action or own, own, normalizers, type(agent).__name__)
+
+    def act(leaves: list[Array]) -> Array:
+        from tf_agents.trajectories import time_step as ts
+
+        step = ts.restart(
+            tf.nest.pack_sequence_as(spec, [tf.constant(leaf) for leaf in leaves]),
+            batch_size=len(leaves[0]),
+        )
+        result: Array = policy.action(step, policy.get_initial_state(len(leaves[0]))).action
+        return np.asarray(tf.nest.flatten(result)[0]) + _shift(built.action_spec, own)
+
+    _prove(built, act, _proof_observations(nest, observations, normalizers))
+    return built
+
+
+def from_network(
+    network: Any,
+    observation: Nest,
+    action: ArraySpec,
+    *,
+    normalizers: list[ObservationNormalizer] | None = None,
+    source: str = "",
+) -> Policy:
+    """Returns a TF-Agents network as a greedy policy, proved on 256 random observations.
+
+    Args:
+        network: gives Q-values, logits, an action mean, or a distribution over actions.
+        observation: specs of what it takes.
+        action: the environment's own action spec.
+        normalizers: one for each leaf of the observation, in front of the network.
+        source: where it came from, for people to read.
+
+    Raises:
+        ValueError: as `from_agent`.
+    """
+    from tfdrlprune._tf_agents import tf_agents  # noqa: F401  must come before its parts
+
+    own = getattr(network, "output_tensor_spec", None)
+    own_spec = action if own is None else array_spec(_single(own), "action")
+    name = source or type(network).__name__
+    built = _build(network, observation, action, own_spec, normalizers, name)
+
+    def act(leaves: list[Array]) -> Array:
+        tensors = [tf.constant(leaf) for leaf in leaves]
+        for index, layer in enumerate(normalizers or ()):
+            tensors[index] = layer(tensors[index])
+        step_type = tf.ones([len(leaves[0])], tf.int32)
+        given = network.input_tensor_spec
+        packed = (
+            pack_like(observation, tensors)
+            if given is None
+            else tf.nest.pack_sequence_as(given, tensors)
+        )
+        result, _ = network(packed, step_type=step_type, network_state=(), training=False)
+        if hasattr(result, "mode"):
+            return np.asarray(result.mode()) + _shift(built.action_spec, own_spec)
+        return built.head.action(np.asarray(result), built.action_spec)
+
+    _prove(built, act, _proof_observations(observation, None, normalizers))
+    return built
+
+
+def _greedy(policy: Any) -> Any:
+    from tfdrlprune._tf_agents import tf_agents  # noqa: F401  must come before its parts
+    from tf_agents.policies import greedy_policy, tf_policy  # isort: skip
+
+    if isinstance(policy, greedy_policy.GreedyPolicy):
+        return policy
+    if not isinstance(policy, tf_policy.TFPolicy):
+        raise ValueError(
+            "Expected a TF-Agents agent, or a TFPolicy. Received: "
+            f"{type(policy).__name__}. A network goes through policies.from_network."
+        )
+    return greedy_policy.GreedyPolicy(policy)
+
+
+def _parts(policy: Any) -> tuple[Any, list[ObservationNormalizer] | None]:
+    """Returns the network that acts and the normalisers in front of it."""
+    from tf_agents.policies import actor_policy, q_policy
+
+    # Private names as in tf-agents 0.19.0; a test holds each.
+    if getattr(policy, "observation_and_action_constraint_splitter", None) is not None:
+        raise ValueError(
+            "A policy whose observation holds a mask of allowed actions cannot be rebuilt. Train "
+            "without observation_and_action_constraint_splitter."
+        )
+    if isinstance(policy, q_policy.QPolicy):
+        return policy._q_network, None
+    if isinstance(policy, actor_policy.ActorPolicy):
+        return policy._actor_network, _normalizers(policy._observation_normalizer)
+    raise ValueError(
+        f"A {type(policy).__name__} cannot be rebuilt: known are the policies of DQN (QPolicy) and "
+        "of PPO (ActorPolicy)."
+    )
+
+
+def _normalizers(normalizer: Any) -> list[ObservationNormalizer] | None:
+    """Returns TF-Agents' observation normaliser as layers: epsilon 1e-3, clipped at 5."""
+    if normalizer is None:
+        return None
+    # The Kahan carry of the second moment is not part of TF-Agents' variance, so not of ours.
+    means, variances = normalizer._get_mean_var_estimates()
+    dtypes = [spec.dtype for spec in tf.nest.flatten(normalizer._tensor_spec)]
+    return [
+        ObservationNormalizer(
+            np.asarray(mean),
+            np.asarray(variance),
+            epsilon=1e-3,
+            clip=5.0,
+            keep_dtype=dtype.is_integer,
+            name=f"observation_normalizer_{index}" if index else "observation_normalizer",
+        )
+        for index, (mean, variance, dtype) in enumerate(zip(means, variances, dtypes, strict=True))
+    ]
+
+
+def _build(
+    network: Any,
+    nest: Nest,
+    action: ArraySpec,
+    own: ArraySpec,
+    normalizers: list[ObservationNormalizer] | None,
+    source: str,
+) -> Policy:
+    from tfdrlprune.policies.rebuild import functional, steps_of
+
+    _check_actions(action, own)
+    steps = steps_of(network)
+    head = _head(network, action, own)
+    return Policy(functional(steps, nest, normalizers), head, nest, action, source)
+
+
+def _head(network: Any, action: ArraySpec, own: ArraySpec) -> Head:
+    if np.dtype(own.dtype).kind in "iu":
+        return Head("argmax", offset=_first(action))
+    if not hasattr(network, "_projection_networks"):
+        return Head("affine")
+    from tf_agents.networks import normal_projection_network
+
+    projection = network._projection_networks
+    if projection._scale_distribution:
+        raise ValueError("NormalProjectionNetwork with scale_distribution=True cannot be rebuilt.")
+    transform = projection._mean_transform
+    if transform is None:
+        return Head("affine")
+    if transform is not normal_projection_network.tanh_squash_to_spec:
+        raise ValueError(
+            "Of NormalProjectionNetwork's mean transforms, tanh_squash_to_spec and None can be "
+            f"rebuilt. Received: {getattr(transform, '__name__', transform)!r}."
+        )
+    low, high = (
+        np.broadcast_to(np.asarray(value, np.float64), projection._sample_spec.shape).ravel()
+        for value in (projection._sample_spec.minimum, projection._sample_spec.maximum)
+    )
+    return Head("tanh", scale=_compact((high - low) / 2), offset=_compact((high + low) / 2))
+
+
+def _compact(values: Array) -> float | tuple[float, ...]:
+    items = [float(value) for value in values]
+    return items[0] if all(item == items[0] for item in items) else tuple(items)
+
+
+def _check_actions(action: ArraySpec, own: ArraySpec) -> None:
+    """Raises ValueError unless ``action`` is ``own``, shifted if it is discrete."""
+    discrete = np.dtype(own.dtype).kind in "iu"
+
+    def ends(spec: ArraySpec) -> Array:
+        low, high = _observations.bounds(spec)
+        return high - low if discrete else np.stack([low, high])
+
+    if action.shape == own.shape and np.allclose(ends(action), ends(own), rtol=1e-6):
+        return
+    raise ValueError(
+        f"The action spec that was given does not fit the agent's. Given: {action}. Agent's: {own}."
+    )
+
+
+def _shift(action: ArraySpec, own: ArraySpec) -> int:
+    if np.dtype(own.dtype).kind not in "iu":
+        return 0
+    return int(_first(action) - _first(own))
+
+
+def _first(action: ArraySpec) -> float:
+    """Returns the number of a discrete action's first choice."""
+    return float(_observations.bounds(action)[0][0])
+
+
+def _single(spec: Any) -> Any:
+    leaves = tf.nest.flatten(spec)
+    if len(leaves) != 1:
+        raise ValueError(f"A policy has one action. Received {len(leaves)}: {spec}.")
+    return leaves[0]
+
+
+def _proof_observations(
+    nest: Nest, given: Any, normalizers: list[ObservationNormalizer] | None
+) -> list[Array]:
+    if given is not None:
+        return _observations.as_batch(nest, given)[0]
+    leaves = _observations.sample(nest, _PROOF_SIZE, seed=0)
+    if normalizers is None:
+        return leaves
+    # Where the statistics are far from the spec's middle, random draws would all be clipped: the
+    # second half comes from the distribution that the normaliser has seen.
+    generator = np.random.default_rng(1)
+    for spec, leaf, layer in zip(flatten(nest), leaves, normalizers, strict=True):
+        mean, variance = (np.asarray(value, np.float64) for value in layer._initial)
+        half = len(leaf) // 2
+        noise = generator.normal(size=leaf[half:].shape)
+        seen = mean + 2.0 * np.sqrt(np.maximum(variance, 0.0)) * noise
+        low, high = _observations.bounds(spec)
+        leaf[half:] = np.clip(seen, low.reshape(spec.shape), high.reshape(spec.shape))
+    return leaves
+
+
+def _prove(policy: Policy, act: Callable[[list[Array]], Array], leaves: list[Array]) -> None:
+    """Raises ValueError unless the policy acts as ``act`` does on these observations."""
+    expected = np.asarray(act(leaves))
+    packed = pack_like(policy.observation_spec, list(leaves))
+    outputs = policy.outputs(packed)
+    actions = policy.head.action(outputs, policy.action_spec)
+    count = len(expected)
+    if not np.isfinite(outputs).all():
+        raise ValueError("The policy's outputs are NaN or infinite on random observations.")
+    if policy.head.kind == "argmax":
+        low = int(np.asarray(policy.head.offset))
+        index = (expected.reshape(count) - low).astype(int)
+        best = outputs.max(axis=-1)
+        # Two scores that are equal to rounding may fall either way.
+        gap = best - outputs[np.arange(count), np.clip(index, 0, outputs.shape[1] - 1)]
+        wrong = int(np.sum(gap > _TOLERANCE * np.maximum(1.0, np.abs(best))))
+        if wrong:
+            raise ValueError(
+                f"The rebuilt policy is not the agent's: {wrong} of {count} actions differ, by a "
+                f"score of up to {gap.max():.3g}."
+            )
+        return
+    off = np.abs(actions.astype(np.float64) - expected) / np.maximum(1.0, np.abs(expected))
+    if not off.max() <= _TOLERANCE:
+        raise ValueError(
+            "The rebuilt policy is not the agent's: its actions are off by up to "
+            f"{off.max():.3g} (relative, tolerance {_TOLERANCE:g}) on {count} observations."
+        )
