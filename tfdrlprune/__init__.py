@@ -13,12 +13,14 @@ from tfdrlprune._version import __version__
 
 # name -> the module that holds it; a module may be offered under its own name.
 _LAZY: dict[str, str] = {
+    "AgentTrainer": "tfdrlprune.agents.trainer",
+    "PruningCallback": "tfdrlprune.pruning.callbacks",
     "agents": "tfdrlprune.agents",
     "policies": "tfdrlprune.policies",
     "runtime": "tfdrlprune.runtime",
 }
 
-__all__ = ["__version__", "agents", "policies", "runtime"]
+__all__ = ["AgentTrainer", "PruningCallback", "__version__", "agents", "policies", "runtime"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,85 @@
+"""One compiled call for many steps: by XLA where it compiles, else as a graph."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from tfdrlprune._tf import tf
+
+_log = logging.getLogger("tfdrlprune")
+
+
+class CompiledLoop:
+    """Runs ``body`` up to ``count`` times in one call.
+
+    XLA is tried first, by a call with ``count=0``, which compiles everything and runs nothing.
+    Where it refuses, for example an operation without a kernel, a plain graph loop runs instead.
+
+    Args:
+        body: takes the index (int32 scalar) and the inputs; returns the loss (float32 scalar).
+        name: for the log.
+    """
+
+    def __init__(self, body: Callable[..., tf.Tensor], name: str):
+        self._body, self._name = body, name
+        self._function: Callable[..., Any] | None = None
+
+    def __call__(self, count: int, inputs: Any) -> float:
+        """Returns the mean loss over ``count`` steps.
+
+        Args:
+            count: how many steps to run.
+            inputs: nest of arrays, the same shapes on every call.
+        """
+        if self._function is None:
+            self._function = self._compile(inputs)
+        total = self._function(tf.constant(count, tf.int32), inputs)
+        return float(total) / max(count, 1)
+
+    def _compile(self, inputs: Any) -> Callable[..., Any]:
+        try:
+            function = tf.function(self._loop, jit_compile=True)
+            function(tf.constant(0, tf.int32), inputs)
+        except (tf.errors.OpError, ValueError, TypeError, NotImplementedError) as error:
+            _log.info("%s runs as a graph: XLA refused it (%s)", self._name, _first_line(error))
+            return tf.function(self._loop)
+        _log.info("%s runs under XLA", self._name)
+        return function
+
+    def _loop(self, count: tf.Tensor, inputs: Any) -> tf.Tensor:
+        def step(index: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            # A summary inside would outlive the writer of the fit in which it was traced.
+            with tf.summary.record_if(False):
+                return index + 1, total + self._body(index, inputs)
+
+        _, total = tf.while_loop(
+            lambda index, _: index < count, step, (tf.constant(0), tf.constant(0.0))
+        )
+        return total
+
+
+def compiled(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Returns ``function`` compiled by XLA where that works, else as a graph.
+
+    ``function`` must have no side effects: it may run once more while XLA is tried.
+    """
+    chosen: list[Callable[..., Any]] = []
+
+    def call(*inputs: Any) -> Any:
+        if not chosen:
+            try:
+                fast = tf.function(function, jit_compile=True)
+                fast(*inputs)
+            except (tf.errors.OpError, ValueError, TypeError, NotImplementedError) as error:
+                _log.info("%s runs as a graph: XLA refused it (%s)", name, _first_line(error))
+                fast = tf.function(function)
+            chosen.append(fast)
+        return chosen[0](*inputs)
+
+    return call
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

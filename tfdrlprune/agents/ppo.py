@@ -1,0 +1,102 @@
+"""PPO agents with defaults that learn the classic tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tfdrlprune._tf import tf
+from tfdrlprune._tf_agents import tf_agents  # noqa: F401
+
+from tf_agents.agents.ppo import ppo_agent
+from tf_agents.networks import actor_distribution_network, value_network
+
+from tfdrlprune.agents.environments import action_spec as make_action_spec
+from tfdrlprune.agents.environments import spaces_of
+from tfdrlprune.agents.environments import time_step_spec as make_time_step_spec
+from tfdrlprune.agents.networks import image_scaling, initialize_orthogonal
+
+
+def ppo(  # noqa: PLR0913 (hyper-parameters)
+    env: Any,
+    *,
+    hidden: Sequence[int] = (64, 64),
+    conv: Sequence[tuple[int, int, int]] | None = None,
+    seed: int = 0,
+    learning_rate: float = 1e-3,
+    gamma: float = 0.99,
+    gae_lambda: float = 0.95,
+    clip: float = 0.2,
+    entropy: float = 0.0,
+    value_coefficient: float = 0.5,
+    gradient_clipping: float = 0.5,
+    normalize_observations: bool = True,
+) -> ppo_agent.PPOAgent:
+    """Returns a TF-Agents PPO agent for an environment, ready for `AgentTrainer`.
+
+    PPO-clip (Schulman et al. 2017) with a separate actor and critic of the same size, tanh layers
+    and orthogonal initial weights. `AgentTrainer` computes the advantages (GAE, Schulman et al.
+    2016) and runs epochs and minibatches, so the agent is built for one minibatch at a time.
+
+    Args:
+        env: registered id, factory or ``gymnasium.Env``; Discrete or bounded Box actions.
+        hidden: units of the tanh layers, of actor and critic each.
+        conv: for image observations, (filters, kernel size, stride) of each layer before them;
+            uint8 images are scaled to [0, 1].
+        seed: of the initial weights.
+        learning_rate: Adam's at the start; `AgentTrainer` lowers it linearly.
+        gamma: discount factor, in [0, 1].
+        gae_lambda: lambda of the advantage estimate, in [0, 1].
+        clip: the probability ratio is clipped to [1 - clip, 1 + clip].
+        entropy: weight of the entropy bonus.
+        value_coefficient: weight of the value loss.
+        gradient_clipping: largest global norm of a gradient.
+        normalize_observations: divide by the running standard deviation after taking off the
+            running mean; the normaliser is part of the policy and of its artifact.
+
+    Raises:
+        ValueError: the environment is unknown, or its action space is not supported.
+    """
+    observation_space, action_space = spaces_of(env)
+    time_step_spec = make_time_step_spec(observation_space)
+    action_spec = make_action_spec(action_space)
+    arguments = {
+        "fc_layer_params": tuple(hidden),
+        "conv_layer_params": None if conv is None else [tuple(layer) for layer in conv],
+        "activation_fn": tf.keras.activations.tanh,
+        "preprocessing_layers": image_scaling(time_step_spec.observation),
+    }
+    observation = time_step_spec.observation
+    actor = actor_distribution_network.ActorDistributionNetwork(
+        observation, action_spec, **arguments
+    )
+    critic = value_network.ValueNetwork(observation, **arguments)
+    agent = ppo_agent.PPOAgent(
+        time_step_spec,
+        action_spec,
+        optimizer=tf.keras.optimizers.Adam(learning_rate, epsilon=1e-5),
+        actor_net=actor,
+        value_net=critic,
+        importance_ratio_clipping=clip,
+        lambda_value=gae_lambda,
+        discount_factor=gamma,
+        entropy_regularization=entropy,
+        value_pred_loss_coef=value_coefficient,
+        gradient_clipping=gradient_clipping,
+        # The clipped objective alone, without the KL penalties of the paper's other variant.
+        kl_cutoff_factor=0.0,
+        initial_adaptive_kl_beta=0.0,
+        use_gae=True,
+        use_td_lambda_return=True,
+        normalize_rewards=False,  # the trainer scales rewards by the deviation of returns
+        normalize_observations=normalize_observations,
+        num_epochs=1,
+        compute_value_and_advantage_in_train=False,
+        update_normalizers_in_train=False,
+        train_step_counter=tf.Variable(0, dtype=tf.int64, trainable=False),
+    )
+    agent.initialize()
+    seeds = 2 * seed, 2 * seed + 1
+    initialize_orthogonal(actor, seeds[0], last_gain=0.01)
+    initialize_orthogonal(critic, seeds[1], last_gain=1.0)
+    return agent

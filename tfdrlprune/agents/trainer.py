@@ -1,0 +1,263 @@
+"""The Keras ``fit`` loop around a TF-Agents agent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tfdrlprune._tf import tf
+
+from tfdrlprune.agents.internals import actor_critic, q_learning
+from tfdrlprune.agents.learner import Checkpointed, Learner
+from tfdrlprune.agents.off_policy import OffPolicyLearner, OffPolicySettings
+from tfdrlprune.agents.on_policy import OnPolicyLearner, OnPolicySettings
+from tfdrlprune.agents.progress import Progress, verbosity
+from tfdrlprune.agents.vector import Vector
+from tfdrlprune.simulation import Environment
+
+_WEIGHTS_ONLY = (
+    "A trainer holds an agent, which Keras cannot save as a model or as .h5. Save weights in "
+    "TensorFlow's format: ModelCheckpoint(path, save_weights_only=True) or "
+    "trainer.save_weights(path), with a path that does not end in .h5 or .keras."
+)
+
+
+class AgentTrainer(tf.keras.Model):
+    """Trains an agent in a Keras ``fit`` loop, so that every Keras callback works on it.
+
+    One Keras batch is many fused optimizer steps in one compiled call, with vectorised collection
+    before it. Logs hold ``loss``, ``episode_return`` (mean of the last 100 training episodes),
+    ``env_step`` and ``step``.
+
+    What `save_weights`, ModelCheckpoint and BackupAndRestore write holds networks, targets, masks,
+    optimizer moments, replay, counters and random state, so a resumed run goes on as if nothing had
+    happened. Saving ends the episodes that are running, since simulators cannot be saved.
+
+    Args:
+        agent: a TF-Agents DQN, double DQN or PPO agent, from `tfdrlprune.agents` or your own.
+        env: registered id, factory, or one environment object.
+        num_envs: environments stepped at once; by default 32 for DQN, 8 for PPO, 1 for an object.
+        settings: `OffPolicySettings` or `OnPolicySettings`, whichever fits the agent.
+        seed: of exploration, sampling and episodes.
+
+    Raises:
+        ValueError: the agent is of another family, or does not fit the environment.
+        TypeError: ``settings`` are those of the other family.
+
+    Example:
+        >>> import tfdrlprune as tp
+        >>> agent = tp.agents.dqn("CartPole-v1", hidden=(32, 32), seed=0)
+        >>> trainer = tp.AgentTrainer(agent, "CartPole-v1", num_envs=8)
+        >>> history = trainer.fit(steps=512, verbose=0)
+        >>> history.history["step"][-1]
+        512
+    """
+
+    def __init__(
+        self,
+        agent: Any,
+        env: Environment,
+        *,
+        num_envs: int | None = None,
+        settings: OffPolicySettings | OnPolicySettings | None = None,
+        seed: int = 0,
+    ):
+        super().__init__(name="agent_trainer")
+        self.agent = agent
+        self.env = env
+        self._learner = _learner_for(agent, env, num_envs, settings, seed)
+        self._learner_state = Checkpointed(self._learner)
+        # Of this trainer, not the agent's counter: agents built without one share a global.
+        self._step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        self._run_begin = tf.Variable(0, dtype=tf.int64, trainable=False, name="run_begin")
+        self._run_steps = 1
+        self._last_logs: dict[str, float] = {}
+        self._rates = _LearningRate(self._learner)
+        self.compile(optimizer=self._learner.optimizer)
+
+    def fit(  # type: ignore[override]
+        self,
+        steps: int | None = None,
+        *,
+        env_steps: int | None = None,
+        epochs: int = 10,
+        callbacks: Sequence[Any] | None = None,
+        verbose: str | int = "auto",
+    ) -> Any:
+        """Trains for some optimizer steps, or for as many as go with some environment steps.
+
+        Args:
+            steps: optimizer steps. PPO makes ``epochs * minibatches`` of them an update and rounds
+                up to whole updates.
+            env_steps: environment steps, in place of ``steps``; warm-up counts.
+            epochs: parts of the run after which epoch callbacks are called; fewer if the run has
+                fewer batches.
+            callbacks: any Keras callbacks.
+            verbose: 0 silent, 1 progress bar, 2 one line an epoch; "auto" is 1 on a terminal.
+
+        Returns:
+            The Keras History.
+
+        Raises:
+            ValueError: not exactly one of ``steps`` and ``env_steps`` is given, one is not
+                positive, or a callback would save what cannot be saved.
+        """
+        callbacks = list(callbacks or ())
+        _refuse_full_models(callbacks)
+        self._run_steps = self._planned_steps(steps, env_steps)
+        self._run_begin.assign(self._step)
+        batches = -(-self._run_steps // self._learner.steps_per_batch)
+        per_epoch = -(-batches // min(epochs, batches))
+        dataset = tf.data.Dataset.from_tensors(0).repeat()
+        options = tf.data.Options()
+        options.autotune.enabled = False  # its thread holds fit back for 5 s at the end
+        return super().fit(
+            dataset.with_options(options),
+            steps_per_epoch=per_epoch,
+            epochs=-(-batches // per_epoch),
+            callbacks=[*callbacks, Progress()],
+            verbose=verbosity(verbose),
+        )
+
+    @property
+    def env_step(self) -> int:
+        """Environment steps so far."""
+        return self._learner.state.env_step
+
+    def optimizer_step(self) -> int:
+        """Returns the optimizer steps so far."""
+        return int(self._step.numpy())
+
+    def prunable_networks(self) -> dict[str, tuple[Any, list[Any]]]:
+        """Returns role -> (network, networks that follow it), for `PruningCallback`."""
+        return self._learner.networks
+
+    def observations(self, count: int) -> Any:
+        """Returns up to ``count`` recent observations, [count, ...], nested as the environment's.
+
+        They come from the replay or the last roll-out, and serve calibration and comparison.
+        """
+        return self._learner.observations(count)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Returns what ``fit`` calls for one batch."""
+        if self.train_function is None or force:
+            self._learner.forget_compiled()
+            self.train_function = self._train_batch
+        return self.train_function
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Raises NotImplementedError: an agent is no Keras model."""
+        raise NotImplementedError(_WEIGHTS_ONLY)
+
+    def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves everything that training needs, as a TensorFlow checkpoint.
+
+        Raises:
+            ValueError: ``filepath`` asks for a format that holds layers only.
+        """
+        if str(filepath).endswith((".h5", ".keras")):
+            raise ValueError(_WEIGHTS_ONLY)
+        super().save_weights(filepath, *args, **kwargs)
+
+    def _planned_steps(self, steps: int | None, env_steps: int | None) -> int:
+        if (steps is None) == (env_steps is None):
+            raise ValueError(
+                "fit takes steps (optimizer steps) or env_steps (environment steps), one of them. "
+                f"Received: steps={steps}, env_steps={env_steps}."
+            )
+        asked = steps if steps is not None else env_steps
+        if asked is None or asked < 1:
+            raise ValueError(f"A run has at least one step. Received: {asked}.")
+        return asked if steps is not None else self._learner.steps_for(asked)
+
+    def _train_batch(self, iterator: Any) -> dict[str, float]:
+        done = int(self._step - self._run_begin)
+        steps = min(self._learner.steps_per_batch, self._run_steps - done)
+        if steps > 0:  # the last epoch may have batches to spare
+            progress = done / self._run_steps
+            self._rates.follow(progress)
+            logs = self._learner.train_batch(steps, progress)
+            self._step.assign_add(steps)
+            returns = self._learner.vector.returns
+            if returns:
+                logs["episode_return"] = sum(returns) / len(returns)
+            self._last_logs = logs | {"env_step": self.env_step, "step": self.optimizer_step()}
+        return dict(self._last_logs)
+
+
+class _LearningRate:
+    """Lowers the learning rate linearly over a run, unless somebody else sets it."""
+
+    def __init__(self, learner: Learner):
+        self._optimizer = learner.optimizer
+        self._final = learner.settings.final_learning_rate
+        self._first: float | None = None
+        self._last: float | None = None
+
+    def follow(self, progress: float) -> None:
+        """Sets the rate for a point of the run; ``progress`` is in [0, 1]."""
+        rate = getattr(self._optimizer, "_learning_rate", None)
+        if self._final == 1.0 or not isinstance(rate, tf.Variable):
+            return  # a schedule, or a TF 1 optimizer
+        now = float(rate.numpy())
+        if self._first is None:
+            self._first = now
+        elif now != self._last:
+            self._final = 1.0  # a callback set it: its rate stands
+            return
+        rate.assign(self._first * (1.0 - (1.0 - self._final) * progress))
+        self._last = float(rate.numpy())
+
+
+def _learner_for(
+    agent: Any, env: Environment, num_envs: int | None, settings: Any, seed: int
+) -> Learner:
+    q_parts, ac_parts = q_learning(agent), actor_critic(agent)
+    if q_parts is None and ac_parts is None:
+        raise ValueError(
+            "AgentTrainer trains TF-Agents DqnAgent, DdqnAgent and PPOAgent. Received: "
+            f"{type(agent).__name__}."
+        )
+    wanted: Any = OffPolicySettings if q_parts is not None else OnPolicySettings
+    if settings is not None and not isinstance(settings, wanted):
+        raise TypeError(
+            f"{type(agent).__name__} is trained with {wanted.__name__}. Received: settings of "
+            f"{type(settings).__name__}."
+        )
+    if num_envs is None:
+        alone = not isinstance(env, str) and not callable(env)
+        num_envs = 1 if alone else 32 if q_parts is not None else 8
+    vector = Vector(env, num_envs)
+    _check_fit(agent, vector)
+    settings = settings or wanted()
+    if q_parts is not None:
+        return OffPolicyLearner(agent, q_parts, vector, settings, seed)
+    assert ac_parts is not None
+    return OnPolicyLearner(agent, ac_parts, vector, settings, seed)
+
+
+def _check_fit(agent: Any, vector: Vector) -> None:
+    """Raises ValueError unless the agent was built for these observations and actions."""
+    from tfdrlprune.agents.environments import action_spec, time_step_spec
+
+    observation = time_step_spec(vector.observation_space).observation
+    pairs = {
+        "observations": (agent.time_step_spec.observation, observation),
+        "actions": (agent.action_spec, action_spec(vector.action_space)),
+    }
+    for what, (own, its) in pairs.items():
+        shapes = [[tuple(leaf.shape) for leaf in tf.nest.flatten(spec)] for spec in (own, its)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"The agent was built for {what} of shape {shapes[0]}, but the environment has "
+                f"{shapes[1]}. Build the agent for this environment."
+            )
+
+
+def _refuse_full_models(callbacks: Sequence[Any]) -> None:
+    for callback in callbacks:
+        if isinstance(callback, tf.keras.callbacks.ModelCheckpoint) and (
+            not callback.save_weights_only or str(callback.filepath).endswith((".h5", ".keras"))
+        ):
+            raise ValueError(_WEIGHTS_ONLY)
