@@ -17,9 +17,6 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from tfdrlprune.agents import spaces
 from tfdrlprune.simulation import Environment, make, make_vector
 
-from tf_agents.environments import py_environment  # isort: skip
-from tf_agents.specs import tensor_spec  # isort: skip
-from tf_agents.trajectories import time_step as ts  # isort: skip
 
 __all__ = [
     "Environment",
