@@ -16,7 +16,6 @@ from tf_agents.environments import utils
 from tfdrlprune.agents import environments
 from tfdrlprune.agents.spaces import encode_observation
 
-
 FIRST, MID, LAST = 0, 1, 2
 
 OBSERVATIONS = {

@@ -13,10 +13,12 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401 (the door comes first)
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
+from tf_agents.environments import py_environment
+from tf_agents.specs import tensor_spec
+from tf_agents.trajectories import time_step as ts
 
 from tfdrlprune.agents import spaces
 from tfdrlprune.simulation import Environment, make, make_vector
-
 
 __all__ = [
     "Environment",
