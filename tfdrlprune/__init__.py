@@ -14,16 +14,31 @@ from tfdrlprune._version import __version__
 # name -> the module that holds it; a module may be offered under its own name.
 _LAZY: dict[str, str] = {
     "AgentTrainer": "tfdrlprune.agents.trainer",
+    "EvaluationCallback": "tfdrlprune.agents.evaluation",
     "PruningCallback": "tfdrlprune.pruning.callbacks",
     "agents": "tfdrlprune.agents",
     "policies": "tfdrlprune.policies",
     "runtime": "tfdrlprune.runtime",
 }
 
-__all__ = ["AgentTrainer", "PruningCallback", "__version__", "agents", "policies", "runtime"]
+__all__ = [
+    "AgentTrainer",
+    "ConstantSparsity",
+    "EvaluationCallback",
+    "PolynomialDecay",
+    "PruningCallback",
+    "__version__",
+    "agents",
+    "policies",
+    "runtime",
+]
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("PolynomialDecay", "ConstantSparsity"):
+        from tfdrlprune._tf import tfmot
+
+        return getattr(tfmot().sparsity.keras, name)
     if name not in _LAZY:
         raise AttributeError(f"module 'tfdrlprune' has no attribute {name!r}")
     module = importlib.import_module(_LAZY[name])

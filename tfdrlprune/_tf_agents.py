@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import types
+import warnings
 from typing import Any
 
 from tfdrlprune._tf import _quiet_stderr, _require, tf
@@ -60,6 +61,8 @@ def _open_door() -> types.ModuleType:
     from tf_agents.specs import tensor_spec
 
     _sample_small_integers_in_int32(tensor_spec)
+    # AutoGraph turns TF-Agents' `state is not ()` into generated files that Python warns about.
+    warnings.filterwarnings("ignore", '"is( not)?" with ', SyntaxWarning)
     return package
 
 

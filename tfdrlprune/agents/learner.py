@@ -24,7 +24,7 @@ class LearnerState:
         generator: all randomness of collection and sampling.
         env_step: environment steps so far.
         debt: environment steps that are due but do not fill a vector step yet.
-        extra: running statistics of the learner's own.
+        extra: what else must survive a crash, as JSON values.
         running: whether episodes are running, rather than to be begun at the next batch.
     """
 
@@ -35,11 +35,13 @@ class LearnerState:
         self.extra: dict[str, Any] = {}
         self.running = False
 
-    def begin_episodes(self, vector: Vector) -> None:
-        """Begins episodes in all environments, unless they are running."""
-        if not self.running:
-            vector.restart(int(self.generator.integers(2**31)))
-            self.running = True
+    def begin_episodes(self, vector: Vector) -> bool:
+        """Begins episodes in all environments unless they are running; returns whether it did."""
+        if self.running:
+            return False
+        vector.restart(int(self.generator.integers(2**31)))
+        self.running = True
+        return True
 
     def to_bytes(self, vector: Vector, more: dict[str, bytes]) -> bytes:
         """Returns the state and further named parts; new episodes begin at the next batch."""
@@ -62,11 +64,19 @@ class LearnerState:
             plain = json.loads(stored["state"].tobytes())
             more = {name: stored[name].tobytes() for name in stored.files if name != "state"}
         self.generator.bit_generator.state = plain["generator"]
-        self.env_step, self.debt, self.extra = plain["env_step"], plain["debt"], plain["extra"]
+        self.env_step, self.debt = plain["env_step"], plain["debt"]
+        self.extra.clear()
+        self.extra.update(plain["extra"])
         vector.returns.clear()
         vector.returns.extend(plain["returns"])
         self.running = False
         return more
+
+
+def build_optimizer(optimizer: Any, *networks: Any) -> None:
+    """Makes an optimizer's moments now, so that a checkpoint can be restored into them."""
+    if isinstance(optimizer, tf.keras.optimizers.Optimizer) and hasattr(optimizer, "build"):
+        optimizer.build([variable for net in networks for variable in net.trainable_variables])
 
 
 class Learner(Protocol):

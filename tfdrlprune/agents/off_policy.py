@@ -16,7 +16,7 @@ from tf_agents.trajectories import time_step as ts
 
 from tfdrlprune.agents.compiled import CompiledLoop, compiled
 from tfdrlprune.agents.internals import QLearning
-from tfdrlprune.agents.learner import LearnerState
+from tfdrlprune.agents.learner import LearnerState, build_optimizer
 from tfdrlprune.agents.replay import Replay
 from tfdrlprune.agents.vector import Vector
 
@@ -66,6 +66,7 @@ class OffPolicyLearner:
         self.optimizer = parts.optimizer
         self.steps_per_batch = settings.fused_steps
         self.networks = {"actor": (parts.network, [parts.target])}
+        build_optimizer(parts.optimizer, parts.network)
         self.vector = vector
         self.state = LearnerState(seed)
         self._agent, self._parts = agent, parts

@@ -15,7 +15,7 @@ from tf_agents.trajectories import trajectory
 
 from tfdrlprune.agents.compiled import CompiledLoop, compiled
 from tfdrlprune.agents.internals import ActorCritic
-from tfdrlprune.agents.learner import LearnerState
+from tfdrlprune.agents.learner import LearnerState, build_optimizer
 from tfdrlprune.agents.vector import Step, Vector
 
 Array = NDArray[Any]
@@ -87,7 +87,11 @@ class OnPolicyLearner:
         self, agent: Any, parts: ActorCritic, vector: Vector, settings: OnPolicySettings, seed: int
     ):
         self.settings, self.optimizer, self.vector = settings, parts.optimizer, vector
-        self.networks = {"actor": (parts.actor, []), "critic": (parts.critic, [])}
+        self.networks: dict[str, tuple[Any, list[Any]]] = {
+            "actor": (parts.actor, []),
+            "critic": (parts.critic, []),
+        }
+        build_optimizer(self.optimizer, parts.actor, parts.critic)
         self.state = LearnerState(seed)
         self._agent, self._parts = agent, parts
         self._size = settings.rollout_length * vector.num_envs
@@ -119,7 +123,8 @@ class OnPolicyLearner:
             steps: ignored but for the logs' sake: an update is always whole.
             progress: share of the run that is done, in [0, 1].
         """
-        self.state.begin_episodes(self.vector)
+        if self.state.begin_episodes(self.vector):
+            self._collected_return[:] = 0.0
         rows, final = self._collect()
         inputs = self._prepare(rows, final)
         loss = self._train(self.steps_per_batch, inputs)

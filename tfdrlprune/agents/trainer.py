@@ -72,10 +72,11 @@ class AgentTrainer(tf.keras.Model):
         self._run_begin = tf.Variable(0, dtype=tf.int64, trainable=False, name="run_begin")
         self._run_steps = 1
         self._last_logs: dict[str, float] = {}
+        self.train_function: Any = None
         self._rates = _LearningRate(self._learner)
         self.compile(optimizer=self._learner.optimizer)
 
-    def fit(  # type: ignore[override]
+    def fit(
         self,
         steps: int | None = None,
         *,
@@ -187,27 +188,26 @@ class AgentTrainer(tf.keras.Model):
 
 
 class _LearningRate:
-    """Lowers the learning rate linearly over a run, unless somebody else sets it."""
+    """Lowers the learning rate linearly over a run, unless somebody else sets it.
+
+    What it remembers is kept in the learner's state, so that a resumed run goes on with it.
+    """
 
     def __init__(self, learner: Learner):
         self._optimizer = learner.optimizer
         self._final = learner.settings.final_learning_rate
-        self._first: float | None = None
-        self._last: float | None = None
+        self._memory = learner.state.extra
 
     def follow(self, progress: float) -> None:
         """Sets the rate for a point of the run; ``progress`` is in [0, 1]."""
         rate = getattr(self._optimizer, "_learning_rate", None)
         if self._final == 1.0 or not isinstance(rate, tf.Variable):
-            return  # a schedule, or a TF 1 optimizer
+            return  # switched off, a schedule, or a TF 1 optimizer
         now = float(rate.numpy())
-        if self._first is None:
-            self._first = now
-        elif now != self._last:
-            self._final = 1.0  # a callback set it: its rate stands
-            return
-        rate.assign(self._first * (1.0 - (1.0 - self._final) * progress))
-        self._last = float(rate.numpy())
+        first, last = self._memory.get("learning_rate", (now, now))
+        if now == last:  # else a callback set it, and its rate stands
+            rate.assign(first * (1.0 - (1.0 - self._final) * progress))
+            self._memory["learning_rate"] = (first, float(rate.numpy()))
 
 
 def _learner_for(
