@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from tfdrlprune._tf import tf
+
+from tfdrlprune.pruning import schedules
 from tfdrlprune.pruning.criteria import CRITERIA
 from tfdrlprune.pruning.distribution import DISTRIBUTIONS
 from tfdrlprune.pruning.kernels import Kernel, find_kernels, without
 from tfdrlprune.pruning.masks import Masks, lowest
 from tfdrlprune.pruning.schedules import DEFAULT_FREQUENCY, Schedule
+from tfdrlprune.recipe import Recipe
 
 
 @runtime_checkable
@@ -19,6 +22,10 @@ class HasNetworks(Protocol):
 
     def prunable_networks(self) -> dict[str, tuple[tf.Module, Sequence[tf.Module]]]:
         """Returns role -> (network, networks that follow it, such as its target)."""
+        ...
+
+    def optimizer_step(self) -> int:
+        """Returns the number of optimizer steps so far."""
         ...
 
 
@@ -76,6 +83,16 @@ class PruningCallback(tf.keras.callbacks.Callback):
         # In the checkpoint: a resumed run must not repeat the update that was due last.
         self._last_due = tf.Variable(-1, dtype=tf.int64, trainable=False, name="last_due")
         self.masks: Masks | None = None
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe, steps: int) -> PruningCallback:
+        """Returns the callback that prunes a run of ``steps`` optimizer steps by a recipe."""
+        return cls(
+            schedules.from_recipe(recipe, steps),
+            distribution=recipe.distribution,
+            criterion=recipe.criterion,
+            spare=recipe.spare,
+        )
 
     def set_model(self, model: tf.keras.Model) -> None:
         """Finds what to prune and puts the masks in force, before the training step is traced."""
@@ -154,6 +171,8 @@ class PruningCallback(tf.keras.callbacks.Callback):
 
     def _step(self) -> int:
         """Returns the number of optimizer steps so far, also after a resume."""
+        if isinstance(self.model, HasNetworks):
+            return self.model.optimizer_step()
         iterations = getattr(self.model.optimizer, "iterations", None)
         return self._batches if iterations is None else int(iterations.numpy())
 

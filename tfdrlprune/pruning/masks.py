@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tfdrlprune._tf import tf
+
 import numpy as np
 from numpy.typing import NDArray
 
-from tfdrlprune._tf import tf
 from tfdrlprune.pruning.kernels import Kernel
 
 Array = NDArray[Any]

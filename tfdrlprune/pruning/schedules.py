@@ -10,7 +10,9 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from tfdrlprune._tf import tf
+from tfdrlprune._tf import tf, tfmot
+
+from tfdrlprune.recipe import Recipe, check_sparsity
 
 DEFAULT_FREQUENCY = 100
 
@@ -68,26 +70,18 @@ class Schedule:
         return check_sparsity(self._sparsity_at(step), f"the schedule at step {step}")
 
 
-def check_sparsity(value: Any, name: str = "sparsity") -> float:
-    """Returns ``value`` as a float; raises ValueError unless it is in [0, 1).
+def from_recipe(recipe: Recipe, steps: int) -> Any:
+    """Returns the schedule of a recipe for a run of ``steps`` optimizer steps.
 
-    Example:
-        >>> check_sparsity(90)
-        Traceback (most recent call last):
-        ValueError: sparsity is the fraction of weights removed, in [0, 1). Received: sparsity=90. \
-For 90 % write 0.9.
+    It is tfmot's cubic ``PolynomialDecay`` from 0 (Zhu & Gupta 2017, "To prune, or not to prune").
     """
-    try:
-        sparsity = float(value)
-    except (TypeError, ValueError):
-        sparsity = float("nan")
-    if 0.0 <= sparsity < 1.0:
-        return sparsity
-    percent = f" For {value:g} % write {value / 100:g}." if 1 < sparsity < 100 else ""
-    subject = name if name != "sparsity" else f"sparsity={value!r}"
-    received = subject if subject != name else f"{value!r} from {name}"
-    raise ValueError(
-        f"sparsity is the fraction of weights removed, in [0, 1). Received: {received}.{percent}"
+    begin = int(recipe.begin * steps)
+    return tfmot().sparsity.keras.PolynomialDecay(
+        0.0,
+        recipe.sparsity,
+        begin_step=begin,
+        end_step=max(int(recipe.end * steps), begin + 1),
+        frequency=recipe.frequency,
     )
 
 
