@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tfdrlprune._tf import tf
+
 import numpy as np
 
 from tfdrlprune import observations as _observations
-from tfdrlprune._tf import tf
+from tfdrlprune.policies.drawing import draw
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.normalizer import ObservationNormalizer
 from tfdrlprune.policies.tensor_specs import array_spec, observation_nest
-from tfdrlprune.specs import Array, ArraySpec, Head, Nest, flatten, pack_like
+from tfdrlprune.specs import Array, ArraySpec, Head, Nest, pack_like
 
 _TOLERANCE = 1e-4  # float32, the same operations in another order
 _PROOF_SIZE = 256
@@ -239,27 +241,13 @@ def _proof_observations(
 ) -> list[Array]:
     if given is not None:
         return _observations.as_batch(nest, given)[0]
-    leaves = _observations.sample(nest, _PROOF_SIZE, seed=0)
-    if normalizers is None:
-        return leaves
-    # Where the statistics are far from the spec's middle, random draws would all be clipped: the
-    # second half comes from the distribution that the normaliser has seen.
-    generator = np.random.default_rng(1)
-    for spec, leaf, layer in zip(flatten(nest), leaves, normalizers, strict=True):
-        mean, variance = (np.asarray(value, np.float64) for value in layer._initial)
-        half = len(leaf) // 2
-        noise = generator.normal(size=leaf[half:].shape)
-        seen = mean + 2.0 * np.sqrt(np.maximum(variance, 0.0)) * noise
-        low, high = _observations.bounds(spec)
-        leaf[half:] = np.clip(seen, low.reshape(spec.shape), high.reshape(spec.shape))
-    return leaves
+    return draw(nest, normalizers, _PROOF_SIZE, seed=0)
 
 
 def _prove(policy: Policy, act: Callable[[list[Array]], Array], leaves: list[Array]) -> None:
     """Raises ValueError unless the policy acts as ``act`` does on these observations."""
     expected = np.asarray(act(leaves))
-    packed = pack_like(policy.observation_spec, list(leaves))
-    outputs = policy.outputs(packed)
+    outputs = policy.batch_outputs(leaves)
     actions = policy.head.action(outputs, policy.action_spec)
     count = len(expected)
     if not np.isfinite(outputs).all():

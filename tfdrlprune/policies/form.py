@@ -13,13 +13,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tfdrlprune._tf import tf
+
 import numpy as np
 
 from tfdrlprune import observations as _observations
-from tfdrlprune._tf import tf
 from tfdrlprune._version import __version__
 from tfdrlprune.folders import atomic_folder
-from tfdrlprune.policies import normalizer  # noqa: F401  registers the layer for load_model
+from tfdrlprune.policies import normalizer
 from tfdrlprune.specs import Array, ArraySpec, Head, Nest, flatten, nest_from_json, nest_to_json
 
 MODEL_FILE = "policy.keras"
@@ -93,14 +94,19 @@ class Policy:
             TypeError: it has a dtype that does not fit.
         """
         leaves, batched = _observations.as_batch(self.observation_spec, observation)
-        actions = self.head.action(self._forward(leaves), self.action_spec)
+        actions = self.head.action(self.batch_outputs(leaves), self.action_spec)
         return actions if batched else actions[0]
 
     def outputs(self, observation: Any) -> Array:
         """Returns the raw scores or means, [n] for one observation and [batch, n] for a batch."""
         leaves, batched = _observations.as_batch(self.observation_spec, observation)
-        outputs = self._forward(leaves)
+        outputs = self.batch_outputs(leaves)
         return outputs if batched else outputs[0]
+
+    def batch_outputs(self, leaves: list[Array]) -> Array:
+        """Returns the raw outputs [batch, n] for leaves that are checked and batched already."""
+        outputs: Array = self._compiled(*map(tf.constant, leaves)).numpy()
+        return outputs
 
     @cached_property
     def greedy(self) -> Any:
@@ -119,6 +125,16 @@ class Policy:
             }
 
         return tf.function(greedy, input_signature=[signature], autograph=False)
+
+    @property
+    def normalizers(self) -> list[normalizer.ObservationNormalizer] | None:
+        """The normalisers of the observation's leaves, in their order; None without any."""
+        found = {
+            layer.input.name: layer
+            for layer in self.model.layers
+            if isinstance(layer, normalizer.ObservationNormalizer)
+        }
+        return [found[tensor.name] for tensor in self.model.inputs] if found else None
 
     def replace(self, **changes: Any) -> Policy:
         """Returns a copy with the given attributes changed, such as ``replace(model=smaller)``."""
@@ -187,10 +203,6 @@ class Policy:
             input_signature=signature,
             autograph=False,
         ).get_concrete_function()
-
-    def _forward(self, leaves: list[Array]) -> Array:
-        outputs: Array = self._compiled(*map(tf.constant, leaves)).numpy()
-        return outputs
 
 
 def is_saved_policy(path: Path) -> bool:

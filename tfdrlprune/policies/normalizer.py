@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tfdrlprune._tf import tf
+
 import numpy as np
 
-from tfdrlprune._tf import tf
 from tfdrlprune.specs import Array
 
 
@@ -71,6 +72,12 @@ class ObservationNormalizer(tf.keras.layers.Layer):
         if self.clip > 0:
             x = tf.clip_by_value(x, -self.clip, self.clip)
         return tf.cast(x, inputs.dtype) if self.keep_dtype else x
+
+    def statistics(self) -> tuple[Array, Array]:
+        """Returns the mean and the variance, float64, shaped as one observation."""
+        held = (self.mean, self.variance) if self.built else self._initial
+        mean, variance = (np.asarray(value, np.float64) for value in held)
+        return mean, variance
 
     def get_config(self) -> dict[str, Any]:
         """Returns the choices; mean and variance are weights."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tfdrlprune._tf import tf, tfmot
+from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401  must come before its parts
 
 # isort: split
@@ -22,6 +22,7 @@ from tf_agents.networks import (
 )
 
 from tfdrlprune.policies.normalizer import ObservationNormalizer
+from tfdrlprune.policies.wrappers import inner
 from tfdrlprune.specs import Nest, flatten, pack_like
 
 # Layers that do nothing when a policy acts.
@@ -147,7 +148,7 @@ def _apply(step: Any, value: Any, unique: Callable[[str], str], name: str | None
         return _apply_front(step, value, unique)
     if isinstance(step, tf.keras.layers.Flatten) and name is None and value.shape.rank == 2:
         return value  # EncodingNetwork always has one; here it would only be a RESHAPE to run
-    layer, weights = _unwrapped(step)
+    layer, weights = inner(step)
     copy = _fresh(layer, name or unique(layer.name))
     try:
         result = copy(value)
@@ -184,24 +185,6 @@ def _flatten_up_to(shallow: Any, value: Any) -> list[Any]:
         for child, item in zip(shallow, items, strict=True)
         for part in _flatten_up_to(child, item)
     ]
-
-
-def _unwrapped(layer: Any) -> tuple[Any, list[Any]]:
-    """Returns the layer and its weights, without the pruning wrapper that tfmot may have put on.
-
-    tfmot's masks act in the forward pass only: between a training step and the next forward pass
-    the kernel is dense, so they are applied here.
-    """
-    if type(layer).__name__ == "PruneLowMagnitude":
-        wrapper = tfmot().python.core.sparsity.keras.pruning_wrapper.PruneLowMagnitude
-        if isinstance(layer, wrapper):
-            masks = {id(weight): mask for weight, mask, _ in layer.pruning_vars}
-            inner = layer.layer
-            return inner, [
-                weight.numpy() * (masks[id(weight)].numpy() if id(weight) in masks else 1)
-                for weight in inner.weights
-            ]
-    return layer, layer.get_weights()
 
 
 def _fresh(layer: Any, name: str) -> Any:

@@ -1,0 +1,182 @@
+"""A policy as the bytes of a ``.tflite`` file, in one of five precisions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tfdrlprune._tf import tf
+
+import numpy as np
+
+from tfdrlprune._console import silent
+from tfdrlprune.deployment.artifact import PRECISIONS, signature_names
+from tfdrlprune.policies.form import Policy, head_in_graph
+from tfdrlprune.policies.normalizer import ObservationNormalizer
+from tfdrlprune.specs import Array, flatten
+
+# More observations than this change the ranges little and the time a lot.
+_CALIBRATION_SIZE = 500
+# What TFLite can give out; the runtime turns it into the environment's own dtype.
+_OUTPUT_DTYPES = ("float32", "int32", "int64")
+
+
+def convert(policy: Policy, precision: str, observations: list[Array]) -> bytes:
+    """Returns a TFLite model of the policy: observation leaves in, ``action`` and ``outputs`` out.
+
+    Inputs and outputs stay float (or what the specs say) in every precision. In int8 only the
+    network is quantized: the normaliser, whose constants span many magnitudes, and the head keep
+    float32. For an argmax head the network should be `centred` before.
+
+    Args:
+        policy: without wrappers.
+        precision: one of ``artifact.PRECISIONS``.
+        observations: leaves [batch, *shape], in the order of the specs; they set the ranges of
+            int8 and int16x8.
+
+    Raises:
+        ValueError: an unknown precision, or an operation that TFLite does not have; names it.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"precision is one of {', '.join(PRECISIONS)}. Received: precision={precision!r}."
+        )
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([_graph(policy)], policy.model)
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision in ("int8", "int16x8"):
+        converter.representative_dataset = _representative(policy, observations)
+    if precision == "int16x8":
+        converter.target_spec.supported_ops = [
+            tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+            tf.lite.OpsSet.TFLITE_BUILTINS,
+        ]
+    try:
+        with silent():
+            return _quantize_core(converter, policy) if precision == "int8" else converter.convert()
+    except Exception as error:  # the converter raises several kinds of its own
+        ops = sorted(set(re.findall(r"\btf\.([A-Z]\w+)", str(error))))
+        reason = f"TFLite has no {', '.join(ops)}" if ops else _last_line(error)
+        raise ValueError(f"The policy cannot be converted to TFLite: {reason}.") from error
+
+
+def _graph(policy: Policy) -> Any:
+    """Returns the policy for a batch of one as a concrete function with named inputs."""
+    specs = flatten(policy.observation_spec)
+    names = signature_names(policy.observation_spec)
+    kind = np.dtype(policy.action_spec.dtype).kind
+    fallback = "float32" if kind == "f" else "int64"
+    dtype = policy.action_spec.dtype
+    action_spec = (
+        policy.action_spec
+        if dtype in _OUTPUT_DTYPES
+        else type(policy.action_spec)(
+            "action",
+            policy.action_spec.shape,
+            fallback,
+            policy.action_spec.low,
+            policy.action_spec.high,
+        )
+    )
+
+    def greedy(**leaves: Any) -> dict[str, Any]:
+        inputs = [leaves[name] for name in names]
+        outputs = policy.model(inputs if len(inputs) > 1 else inputs[0], training=False)
+        return {"action": head_in_graph(policy.head, outputs, action_spec), "outputs": outputs}
+
+    signature = {
+        name: tf.TensorSpec([1, *spec.shape], spec.dtype, name=name)
+        for name, spec in zip(names, specs, strict=True)
+    }
+    return tf.function(greedy, autograph=False).get_concrete_function(**signature)
+
+
+def _representative(
+    policy: Policy, observations: list[Array]
+) -> Callable[[], Iterator[dict[str, Array]]]:
+    names = signature_names(policy.observation_spec)
+    count = len(observations[0])
+    rows = np.linspace(0, count - 1, min(count, _CALIBRATION_SIZE)).astype(int)
+
+    def samples() -> Iterator[dict[str, Array]]:
+        for row in rows:
+            yield {
+                name: leaf[row : row + 1] for name, leaf in zip(names, observations, strict=True)
+            }
+
+    return samples
+
+
+def _quantize_core(converter: Any, policy: Policy) -> bytes:
+    """Returns the int8 model in which only what stands between normaliser and head is quantized."""
+    # Private in TensorFlow 2.21: the public QuantizationDebugger takes the same two steps, but
+    # refuses a network in which nothing is left to debug.
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    converter._experimental_calibrate_only = True
+    calibrated = converter.convert()
+    result: bytes = mlir_quantize(calibrated, denylisted_nodes=_outside_core(calibrated, policy))
+    return result
+
+
+def _outside_core(model: bytes, policy: Policy) -> list[str]:
+    """Returns the tensors that the normalisers make, and those that come after the outputs."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    parsed = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
+    graph = parsed.subgraphs[0]
+    signature = {item.name.decode(): item.tensorIndex for item in parsed.signatureDefs[0].outputs}
+    core, pending = set(), [signature["outputs"]]
+    makers = {index: op for op in graph.operators for index in op.outputs}
+    while pending:
+        index = pending.pop()
+        if index in makers and index not in core:
+            core.add(index)
+            pending.extend(makers[index].inputs)
+    normalizers = [
+        f"/{layer.name}/"
+        for layer in policy.model.layers
+        if isinstance(layer, ObservationNormalizer)
+    ]
+    names = {index: graph.tensors[index].name.decode() for index in makers}
+    return [
+        name
+        for index, name in names.items()
+        if index not in core or any(part in f"/{name}" for part in normalizers)
+    ]
+
+
+def centred(policy: Policy, observations: list[Array]) -> Policy:
+    """Returns a policy with the same argmax whose scores spread around zero, for quantization.
+
+    Q-values near 100 that differ by 0.3 between actions are one and the same number in int8. What
+    all actions have in common decides nothing, so it is taken out of the last layer: the mean
+    over actions of every kernel row without zeros (a row with pruned weights keeps them), and
+    from the bias what is then left on average over the observations.
+
+    Returns:
+        The policy itself where the head is no argmax or the last layer is not a linear Dense.
+    """
+    last = policy.model.get_layer("outputs")
+    linear = isinstance(last, tf.keras.layers.Dense) and last.use_bias
+    if policy.head.kind != "argmax" or not linear or last.activation.__name__ != "linear":
+        return policy
+    copy = tf.keras.models.clone_model(policy.model)
+    copy.set_weights(policy.model.get_weights())
+    result = policy.replace(model=copy)
+    layer = copy.get_layer("outputs")
+    kernel, bias = layer.get_weights()
+    full = np.all(kernel != 0, axis=1, keepdims=True)
+    kernel = kernel - np.where(full, kernel.mean(axis=1, keepdims=True), 0)
+    layer.set_weights([kernel.astype(np.float32), bias])
+    outputs = result.batch_outputs(observations)
+    layer.set_weights([kernel.astype(np.float32), (bias - outputs.mean()).astype(np.float32)])
+    return result
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:200].rstrip(".")

@@ -1,0 +1,111 @@
+"""Zeros and parameters, counted in the emitted file and held against the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from tfdrlprune._tf import tf
+
+import numpy as np
+
+from tfdrlprune.deployment.model_file import Operation
+from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.normalizer import ObservationNormalizer
+from tfdrlprune.specs import Array
+
+
+def dense_parameters(policy: Policy) -> int:
+    """Returns how many trained numbers the policy's layers hold; normalisers count nothing."""
+    return sum(
+        int(layer.count_params())
+        for layer in policy.model.layers
+        if not isinstance(layer, ObservationNormalizer)
+    )
+
+
+def kernels_of(policy: Policy) -> dict[str, Array]:
+    """Returns the kernels by layer name, laid out as TFLite stores them."""
+    found = {}
+    for layer in policy.model.layers:
+        if isinstance(layer, tf.keras.layers.DepthwiseConv2D):
+            kernel = layer.get_weights()[0]
+            found[layer.name] = kernel.reshape((1, *kernel.shape[:2], -1))
+        elif isinstance(layer, tf.keras.layers.Conv2DTranspose):
+            found[layer.name] = layer.get_weights()[0].transpose(2, 0, 1, 3)
+        elif isinstance(layer, (tf.keras.layers.Dense, tf.keras.layers.Conv2D)):
+            found[layer.name] = np.moveaxis(layer.get_weights()[0], -1, 0)
+        elif isinstance(layer, tf.keras.layers.Conv1D):
+            found[layer.name] = layer.get_weights()[0].transpose(2, 0, 1)[:, None]
+    return found
+
+
+def zeros_kept(
+    policy: Policy, operations: list[Operation], precision: str, prunable: Collection[str] | None
+) -> tuple[int, int]:
+    """Returns how many of the prunable kernels' weights are zero in the file, and how many exist.
+
+    Each kernel of the policy is found in the file by its values. Rounding to a lower precision
+    may make further zeros of small weights; it never unmakes one.
+
+    Args:
+        policy: that was converted.
+        operations: of the file.
+        precision: of the file.
+        prunable: layers whose kernels count; None counts all.
+
+    Raises:
+        ValueError: a kernel is not in the file, or has lost zeros there; says which.
+    """
+    kernels = kernels_of(policy)
+    unknown = sorted(set(prunable or ()) - set(kernels))
+    if unknown:
+        raise ValueError(f"No kernels of those names: {unknown}. The policy has {list(kernels)}.")
+    stored = [op for op in operations if op.kernel is not None]
+    zeros = total = 0
+    for name, kernel in kernels.items():
+        held = _stored_kernel(name, kernel, stored)
+        kept = int(np.sum(held == 0))
+        wanted = int(np.sum(kernel == 0))
+        if kept < wanted or (precision == "float32" and kept != wanted):
+            raise ValueError(
+                f"The kernel of {name!r} has {wanted} zeros in the policy and {kept} in the "
+                f"converted {precision} model, so it is not written."
+            )
+        if prunable is None or name in prunable:
+            zeros, total = zeros + kept, total + kernel.size
+    return zeros, total
+
+
+def check_requested(zeros: int, total: int, requested: float, kernels: int, precision: str) -> None:
+    """Raises ValueError unless the requested fraction of weights is zero in the file.
+
+    Each kernel's count may be rounded by one weight. Lower precisions may hold further zeros.
+    """
+    wanted = requested * total
+    missing, surplus = wanted - zeros, zeros - wanted
+    if missing > kernels or (precision == "float32" and surplus > kernels):
+        raise ValueError(
+            f"Requested sparsity {requested:.4f}, but {zeros} of {total} weights in the converted "
+            f"model are zero ({zeros / total:.4f}), so it is not written. Were masks stripped, or "
+            "kernels trained on, after pruning?"
+        )
+
+
+def _stored_kernel(name: str, kernel: Array, stored: list[Operation]) -> Array:
+    """Returns the stored kernel that stands for ``kernel``: same size, nearest in value."""
+    nearest: Any = None
+    best = np.inf
+    for op in stored:
+        if op.kernel is None or op.kernel_values is None or op.kernel.size != kernel.size:
+            continue
+        off = float(np.abs(op.kernel_values.ravel() - kernel.ravel()).max(initial=0.0))
+        if off < best:
+            nearest, best = op.kernel, off
+    # int8 rounds by half a step: 1/254 of a channel's largest weight.
+    if nearest is None or best > 0.01 * float(np.abs(kernel).max(initial=0.0)) + 1e-12:
+        raise ValueError(
+            f"The kernel of {name!r} {kernel.shape} is not in the converted model, so its zeros "
+            "cannot be counted and it is not written. Is it folded with a BatchNormalization?"
+        )
+    return np.asarray(nearest)

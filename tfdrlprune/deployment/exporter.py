@@ -1,0 +1,156 @@
+"""A policy as an artifact that was run and compared before it was written."""
+
+from __future__ import annotations
+
+import io
+import os
+import platform
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfdrlprune import observations as _observations
+from tfdrlprune import runtime
+from tfdrlprune._version import __version__
+from tfdrlprune.deployment import artifact, counting
+from tfdrlprune.deployment.comparison import Comparison, check, compare
+from tfdrlprune.deployment.converter import centred, convert
+from tfdrlprune.deployment.model_file import operations, parameter_counts
+from tfdrlprune.folders import check_free
+from tfdrlprune.policies.drawing import draw
+from tfdrlprune.policies.form import Policy
+from tfdrlprune.specs import Array, flatten
+
+_COMPARED = 1000
+_TEST_VECTORS = 64
+_PACKAGES = ("tensorflow", "tf-keras", "numpy", "ai-edge-litert")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export` wrote: the folder, its manifest, and how the file compares to the policy."""
+
+    folder: Path
+    manifest: artifact.Manifest
+    comparison: Comparison
+
+
+def export(  # noqa: PLR0913  each is a key of the manifest
+    policy: Policy,
+    folder: str | os.PathLike[str],
+    *,
+    precision: str = "float32",
+    observations: Any = None,
+    recipe: Mapping[str, Any] | None = None,
+    prunable: Collection[str] | None = None,
+    dense_parameters: int | None = None,
+    requested_sparsity: float | None = None,
+    verdict: Any = None,
+    force: bool = False,
+) -> Exported:
+    """Converts the policy, runs the bytes, compares, counts, and only then writes the artifact.
+
+    Args:
+        policy: tfmot's wrappers are stripped; the caller's model is left as it is.
+        folder: to be created.
+        precision: ``float32``, ``float16``, ``dynamic``, ``int8`` or ``int16x8``. The last two
+            are calibrated on ``observations``.
+        observations: a batch, nested as the policy's, best from real roll-outs. None draws them
+            from the specs and the normaliser, which `Comparison.recorded` then says.
+        recipe: the choices that made the policy, as JSON values. With ``granularity`` "unit"
+            sparsity is the fraction of ``dense_parameters`` that is gone.
+        prunable: names of the layers whose kernels the recipe may prune; None for all.
+        dense_parameters: of the policy before compression; None for the policy's own.
+        requested_sparsity: fraction of the prunable weights that must be zero in the file.
+        verdict: of the gate, as JSON values.
+        force: whether an artifact that is there already is replaced.
+
+    Raises:
+        FileExistsError: the folder is there and may not be replaced.
+        ValueError: the policy cannot be converted, or the file acts differently from the policy,
+            or has lost zeros; says how far off. Nothing is written then.
+    """
+    check_free(folder, force=force, replaces=artifact.is_artifact)
+    _check_request(requested_sparsity)
+    plain = policy.replace(model=stripped(policy.model))
+    recorded = observations is not None
+    leaves = (
+        _observations.as_batch(plain.observation_spec, observations)[0]
+        if recorded
+        else draw(plain.observation_spec, plain.normalizers, _COMPARED, seed=0)
+    )
+    if not len(leaves[0]):
+        raise ValueError("Observations to compare on are empty. Give at least one.")
+    source = centred(plain, leaves) if precision in ("dynamic", "int8", "int16x8") else plain
+    content = convert(source, precision, leaves)
+    found = operations(content)
+    zeros, total = counting.zeros_kept(source, found, precision, prunable)
+    count, nonzero = parameter_counts(found)
+    dense = counting.dense_parameters(plain) if dense_parameters is None else dense_parameters
+    by_unit = (recipe or {}).get("granularity") == "unit"
+    if requested_sparsity is not None and not by_unit:
+        kernels = len(prunable or counting.kernels_of(source))
+        counting.check_requested(zeros, total, requested_sparsity, kernels, precision)
+    achieved = max(0.0, 1 - count / dense) if by_unit else zeros / max(1, total)
+    manifest = artifact.Manifest(
+        observation=plain.observation_spec,
+        action=plain.action_spec,
+        head=plain.head,
+        precision=precision,
+        sparsity=artifact.Sparsity(requested_sparsity, achieved),
+        parameters=artifact.Parameters(dense, count, nonzero),
+        source=plain.source,
+        recipe=recipe,
+        versions=versions(),
+        verdict=verdict,
+    )
+    chosen = [leaf[_spread(len(leaf), _COMPARED)] for leaf in leaves]
+    comparison = compare(plain, runtime.Policy(content, manifest), chosen, recorded=recorded)
+    check(plain, comparison, precision, chosen)
+    files = {
+        artifact.MODEL_FILE: content,
+        artifact.VECTORS_FILE: _test_vectors(plain, chosen, comparison),
+    }
+    written = artifact.write(folder, files, manifest, force=force)
+    return Exported(Path(folder), written, comparison)
+
+
+def stripped(model: Any) -> Any:
+    """Returns the model without tfmot's pruning wrappers, its masks applied; else itself."""
+    from tfdrlprune.policies.wrappers import is_wrapped, unwrapped
+
+    return unwrapped(model) if is_wrapped(model) else model
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of the packages that make an artifact."""
+    found = {"tfdrlprune": __version__, "python": platform.python_version()}
+    return found | {name: metadata.version(name) for name in _PACKAGES}
+
+
+def _check_request(sparsity: float | None) -> None:
+    if sparsity is not None and not 0 <= sparsity < 1:
+        raise ValueError(
+            "sparsity is the fraction of weights removed, in [0, 1). Received: "
+            f"requested_sparsity={sparsity}."
+        )
+
+
+def _spread(count: int, wanted: int) -> Array:
+    """Returns the indices of ``wanted`` rows, or all, evenly over ``count``."""
+    return np.linspace(0, count - 1, min(count, wanted)).astype(int)
+
+
+def _test_vectors(policy: Policy, leaves: list[Array], comparison: Comparison) -> bytes:
+    """Returns an .npz of observations and what the file made of them, for tests on the target."""
+    rows = _spread(comparison.count, _TEST_VECTORS)
+    arrays = {"outputs": comparison.outputs[rows], "actions": comparison.actions[rows]}
+    for spec, leaf in zip(flatten(policy.observation_spec), leaves, strict=True):
+        arrays[f"observation/{spec.name}"] = leaf[rows]
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()

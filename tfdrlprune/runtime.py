@@ -1,0 +1,233 @@
+"""Runs an artifact: observation in, action out. NumPy and ai-edge-litert; no TensorFlow.
+
+Example:
+    ``policy = runtime.load("lander/")``, then ``action = policy.action(observation)`` in the loop.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tfdrlprune import observations as _observations
+from tfdrlprune._console import without_notices
+from tfdrlprune.deployment import artifact
+from tfdrlprune.specs import Array, ArraySpec, Nest, flatten
+
+__all__ = ["Policy", "load"]
+
+
+def load(
+    folder: str | os.PathLike[str], *, num_threads: int = 1, check_finite: bool = True
+) -> Policy:
+    """Returns the policy in an artifact folder, ready to act.
+
+    Args:
+        folder: as `tfdrlprune export` wrote it.
+        num_threads: threads of one inference. More than one pays only for networks that take
+            longer than about a millisecond.
+        check_finite: whether NaN and infinity in an observation are an error. Off, they go
+            through the network and come out as some action.
+
+    Raises:
+        FileNotFoundError: there is no artifact, or a file of it is missing.
+        ValueError: a file is damaged, foreign or of a newer format, or it does not fit its
+            ``policy.json``.
+    """
+    manifest = artifact.read(folder)
+    content = artifact.read_file(folder, manifest, artifact.MODEL_FILE)
+    return Policy(content, manifest, num_threads=num_threads, check_finite=check_finite)
+
+
+class Policy:
+    """A policy that runs from the bytes of a ``.tflite`` file.
+
+    Not thread-safe: the interpreter holds one set of tensors. Use one `Policy` for each thread.
+
+    Args:
+        content: the model file.
+        manifest: what it takes and gives.
+        num_threads: as in `load`.
+        check_finite: as in `load`.
+
+    Raises:
+        ValueError: the model is damaged or does not fit the manifest.
+    """
+
+    def __init__(
+        self,
+        content: bytes,
+        manifest: artifact.Manifest,
+        *,
+        num_threads: int = 1,
+        check_finite: bool = True,
+    ) -> None:
+        if num_threads < 1:
+            raise ValueError(f"num_threads is at least 1. Received: num_threads={num_threads}.")
+        self.manifest = manifest
+        self._check_finite = check_finite
+        self._leaves = flatten(manifest.observation)
+        interpreter = _interpreter(content, num_threads)
+        self._inputs, outputs = _bind(interpreter, manifest)
+        self._action, self._outputs = outputs["action"], outputs["outputs"]
+        # Bound once: a name looked up on the way costs as much as the smallest network's layer.
+        self._set, self._invoke, self._get = (
+            interpreter.set_tensor,
+            interpreter.invoke,
+            interpreter.get_tensor,
+        )
+        self._dtype = np.dtype(manifest.action.dtype)
+        self._convert = _converter(interpreter, self._action, manifest.action)
+        self._fast = self._make_fast() if len(self._leaves) == 1 else None
+
+    @property
+    def observation_spec(self) -> Nest:
+        """What `action` takes."""
+        return self.manifest.observation
+
+    @property
+    def action_spec(self) -> ArraySpec:
+        """What `action` gives, in the environment's own units."""
+        return self.manifest.action
+
+    def action(self, observation: Any) -> Any:
+        """Returns the greedy action, in the environment's own units and dtype.
+
+        Args:
+            observation: arrays, or lists of numbers, nested as ``observation_spec``, with or
+                without a batch axis. Floats are cast to any float, integers to any float; a
+                contiguous array of the spec's dtype is the fastest.
+
+        Returns:
+            One action (a NumPy scalar where the action's shape is empty), or [batch, ...].
+
+        Raises:
+            ValueError: another nesting or shape, or NaN or infinity.
+            TypeError: a dtype that cannot be cast without loss of meaning.
+        """
+        if self._fast is not None and type(observation) is np.ndarray:
+            action = self._fast(observation)
+            if action is not None:
+                return action
+        return self._run(observation, self._action, self._convert)
+
+    def outputs(self, observation: Any) -> Array:
+        """Returns the raw scores or means: float32 [n] for one observation, [batch, n] for more."""
+        result: Array = self._run(observation, self._outputs, _unchanged)
+        return result
+
+    def reset(self) -> None:
+        """Forgets the episode so far. Call it when one begins; a policy without state has none."""
+
+    def _run(self, observation: Any, tensor: int, convert: Callable[[Array], Any]) -> Any:
+        leaves, batched = _observations.as_batch(
+            self.manifest.observation, observation, check_finite=self._check_finite
+        )
+        results = []
+        for row in range(len(leaves[0])):
+            for index, leaf in zip(self._inputs, leaves, strict=True):
+                self._set(index, leaf[row : row + 1])
+            self._invoke()
+            results.append(convert(self._get(tensor)[0]))
+        if not batched:
+            return results[0]
+        return np.stack(results) if results else self._empty(tensor)
+
+    def _empty(self, tensor: int) -> Array:
+        if tensor == self._action:
+            return np.empty((0, *self.manifest.action.shape), self._dtype)
+        return np.empty((0, self._get(tensor).shape[1]), np.float32)
+
+    def _make_fast(self) -> Callable[[Array], Any]:
+        """Returns the short way for one array of the right shape and dtype; else it gives None."""
+        spec = self._leaves[0]
+        dtype, shape, index, tensor = (
+            np.dtype(spec.dtype),
+            spec.shape,
+            self._inputs[0],
+            self._action,
+        )
+        set_tensor, invoke, get_tensor, convert = self._set, self._invoke, self._get, self._convert
+        checked = self._check_finite and dtype.kind == "f"
+        isfinite, same = math.isfinite, convert is _unchanged
+
+        def fast(observation: Array) -> Any:
+            if observation.dtype != dtype or observation.shape != shape:
+                return None
+            if checked:
+                flat = observation.reshape(-1)
+                # NaN and infinity survive in the sum of squares, and this is 4 times as fast as
+                # np.isfinite(...).all(). Huge finite numbers overflow: the slow way decides.
+                if not isfinite(flat.dot(flat)):
+                    return None
+            set_tensor(index, observation[None])
+            invoke()
+            return get_tensor(tensor)[0] if same else convert(get_tensor(tensor)[0])
+
+        return fast
+
+
+def _unchanged(value: Array) -> Any:
+    return value
+
+
+def _converter(interpreter: Any, tensor: int, spec: ArraySpec) -> Callable[[Array], Any]:
+    """Returns what turns one row of the model's action into the environment's dtype."""
+    dtype = np.dtype(spec.dtype)
+    if interpreter.get_tensor(tensor).dtype == dtype:
+        return _unchanged
+    return lambda row: row.astype(dtype)
+
+
+def _interpreter(content: bytes, num_threads: int) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        with without_notices():
+            interpreter = Interpreter(model_content=content, num_threads=num_threads)
+            interpreter.allocate_tensors()
+            # The first invocation packs weights; better now than at the first observation.
+            interpreter.invoke()
+    except (ValueError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or ["unknown"])[0]
+        raise ValueError(
+            f"{artifact.MODEL_FILE} cannot be run: {reason}. Export the policy again."
+        ) from error
+    return interpreter
+
+
+def _bind(interpreter: Any, manifest: artifact.Manifest) -> tuple[list[int], dict[str, int]]:
+    """Returns the tensors of the inputs and outputs; raises ValueError unless all fit."""
+    signatures = interpreter.get_signature_list()
+    names = artifact.signature_names(manifest.observation)
+    found = [
+        key
+        for key, value in signatures.items()
+        if set(value["inputs"]) == set(names) and {"action", "outputs"} <= set(value["outputs"])
+    ]
+    if len(found) != 1:
+        raise ValueError(
+            f"{artifact.MODEL_FILE} does not fit {artifact.MANIFEST_FILE}: expected one signature "
+            f"with the inputs {names} and the outputs ['action', 'outputs']. "
+            f"Received: {signatures}."
+        )
+    runner = interpreter.get_signature_runner(found[0])
+    inputs, outputs = runner.get_input_details(), runner.get_output_details()
+    for name, spec in zip(names, flatten(manifest.observation), strict=True):
+        _fits(name, inputs[name], spec.shape, spec.dtype)
+    _fits("action", outputs["action"], manifest.action.shape, None)
+    indices = {name: int(outputs[name]["index"]) for name in ("action", "outputs")}
+    return [int(inputs[name]["index"]) for name in names], indices
+
+
+def _fits(name: str, details: Any, shape: tuple[int, ...], dtype: str | None) -> None:
+    received, kind = tuple(int(size) for size in details["shape"]), np.dtype(details["dtype"]).name
+    if received != (1, *shape) or (dtype is not None and kind != dtype):
+        raise ValueError(
+            f"{artifact.MODEL_FILE} does not fit {artifact.MANIFEST_FILE}: {name!r} is "
+            f"{(1, *shape)} {dtype or ''}there. Received: {received} {kind}."
+        )
