@@ -20,33 +20,28 @@ from tfdrlprune.simulation import Environment, make
 Array = NDArray[Any]
 
 
-def greedy_returns(
-    act: Callable[[list[Array]], Any], envs: Sequence[Any], seeds: Sequence[int]
-) -> Array:
-    """Returns the return of one episode in each environment, all stepped together.
+def greedy_returns(act: Callable[[Any], Any], envs: Sequence[Any], seeds: Sequence[int]) -> Array:
+    """Returns the undiscounted return of one episode in each environment, all stepped together.
 
     Args:
-        act: leaves of observations, [len(envs), ...] -> TF-Agents' actions, nested.
+        act: observations, nested and batched on the first axis -> actions in the environment's own
+            units, likewise.
         envs: as many environments as seeds; they must end or truncate by themselves.
         seeds: of the episodes.
     """
-    space, actions = envs[0].observation_space, envs[0].action_space
-
-    def encode(observation: Any) -> list[Array]:
-        return tf.nest.flatten(spaces.encode_observation(space, observation))
-
-    current = [encode(env.reset(seed=seed)[0]) for env, seed in zip(envs, seeds, strict=True)]
+    space = envs[0].observation_space
+    current = [
+        spaces.encode_observation(space, env.reset(seed=seed)[0])
+        for env, seed in zip(envs, seeds, strict=True)
+    ]
     returns, running = np.zeros(len(envs)), np.ones(len(envs), bool)
     while running.any():
-        chosen = act([np.stack(leaf) for leaf in zip(*current, strict=True)])
-        chosen = tf.nest.map_structure(np.asarray, chosen)
+        actions = act(tf.nest.map_structure(lambda *each: np.stack(each), *current))
         for index in np.flatnonzero(running):
-            action = tf.nest.map_structure(lambda leaf, i=index: leaf[i], chosen)
-            observation, reward, terminated, truncated, _ = envs[index].step(
-                spaces.decode_action(actions, action)
-            )
+            action = tf.nest.map_structure(lambda leaf, i=index: leaf[i], actions)
+            observation, reward, terminated, truncated, _ = envs[index].step(action)
             returns[index] += float(reward)
-            current[index] = encode(observation)
+            current[index] = spaces.encode_observation(space, observation)
             running[index] = not (terminated or truncated)
     return returns
 
@@ -101,7 +96,7 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Evaluates, and remembers the policy if it is the best."""
-        value = float(np.mean(greedy_returns(self._act, self._envs, self._seeds)))
+        value = float(np.mean(greedy_returns(self._actions, self._envs, self._seeds)))
         if logs is not None:
             logs["return"] = value
         if self._keep_best:
@@ -124,6 +119,11 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
         actor, _ = self.model.prunable_networks()["actor"]
         kernels = [kernel.variable.numpy() for kernel in find_kernels(actor)]
         return sum(np.sum(k == 0.0) for k in kernels) / sum(k.size for k in kernels)
+
+    def _actions(self, observations: Any) -> Any:
+        chosen = self._act(tf.nest.flatten(observations))
+        chosen = tf.nest.map_structure(np.asarray, chosen)
+        return spaces.decode_action(self._envs[0].action_space, chosen)
 
     def _greedy(self, leaves: list[tf.Tensor]) -> Any:
         agent = self.model.agent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from tfdrlprune._tf import tf
@@ -11,7 +11,7 @@ from tfdrlprune.pruning import schedules
 from tfdrlprune.pruning.criteria import CRITERIA
 from tfdrlprune.pruning.distribution import DISTRIBUTIONS
 from tfdrlprune.pruning.kernels import Kernel, find_kernels, without
-from tfdrlprune.pruning.masks import Masks, lowest
+from tfdrlprune.pruning.pruner import Pruner
 from tfdrlprune.pruning.schedules import DEFAULT_FREQUENCY, Schedule
 from tfdrlprune.recipe import Recipe
 
@@ -80,9 +80,7 @@ class PruningCallback(tf.keras.callbacks.Callback):
         self._spare = spare
         self._networks = (networks,) if isinstance(networks, str) else tuple(networks)
         self._batches = 0
-        # In the checkpoint: a resumed run must not repeat the update that was due last.
-        self._last_due = tf.Variable(-1, dtype=tf.int64, trainable=False, name="last_due")
-        self.masks: Masks | None = None
+        self._pruner: Pruner | None = None
 
     @classmethod
     def from_recipe(cls, recipe: Recipe, steps: int) -> PruningCallback:
@@ -98,22 +96,21 @@ class PruningCallback(tf.keras.callbacks.Callback):
         """Finds what to prune and puts the masks in force, before the training step is traced."""
         super().set_model(model)
         self._batches = 0
-        self._last_due.assign(-1)
-        self.masks = None
+        self._pruner = None
         if isinstance(model, HasNetworks) or model.built:
             self._put_in_force()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Applies what is due at the step from which training starts or resumes."""
-        self._prune_if_due()
+        self._update()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Updates the masks if a pruning step has passed, and logs the sparsity."""
         self._batches += 1
-        if self.masks is None:  # the first batch has built the model
+        if self._pruner is None:  # the first batch has built the model
             self._put_in_force()
             self.model.train_function = self.model.make_train_function(force=True)
-        self._prune_if_due()
+        self._update()
         if logs is not None:
             logs.update(self.sparsity())
 
@@ -124,18 +121,12 @@ class PruningCallback(tf.keras.callbacks.Callback):
 
     def sparsity(self) -> dict[str, float]:
         """Returns ``sparsity``, over all pruned kernels, and ``sparsity/<kernel>`` for each."""
-        if self.masks is None:
-            return {}
-        zeros, sizes = self.masks.counts()
-        return {"sparsity": sum(zeros) / sum(sizes)} | {
-            f"sparsity/{kernel.name}": zero / size
-            for kernel, zero, size in zip(self.masks.kernels, zeros, sizes, strict=True)
-        }
+        return {} if self._pruner is None else self._pruner.sparsity()
 
     def strip(self) -> None:
         """Takes the masks off; the zeros stay as long as nothing trains them."""
-        if self.masks is not None:
-            self.masks.remove()
+        if self._pruner is not None:
+            self._pruner.masks.remove()
 
     def _put_in_force(self) -> None:
         kernels, followers = [], []
@@ -151,13 +142,16 @@ class PruningCallback(tf.keras.callbacks.Callback):
                 "There is nothing to prune: the model has no Dense, convolution or recurrent kernel"
                 f"{' that is not spared' if kernels else ''}."
             )
-        names = {kernel.name for kernel in chosen}
-        kept = [f for k, f in zip(_unique(kernels), followers, strict=True) if k.name in names]
-        self.masks = Masks(chosen, kept)
-        # Not as a tf.Module: Keras would count the masks among the model's weights.
-        self.model.pruning_state = tf.train.Checkpoint(
-            masks=self.masks.checkpointable, last_due=self._last_due
+        follow = {k.name: f for k, f in zip(_unique(kernels), followers, strict=True)}
+        self._pruner = Pruner(
+            chosen,
+            self._schedule,
+            self._distribution,
+            self._criterion,
+            [follow[kernel.name] for kernel in chosen],
         )
+        # Not as a tf.Module: Keras would count the masks among the model's weights.
+        self.model.pruning_state = self._pruner.checkpointable
         # A step traced by an earlier fit does not know the constraints.
         self.model.train_function = None
 
@@ -176,23 +170,9 @@ class PruningCallback(tf.keras.callbacks.Callback):
         iterations = getattr(self.model.optimizer, "iterations", None)
         return self._batches if iterations is None else int(iterations.numpy())
 
-    def _prune_if_due(self) -> None:
-        if self.masks is None:
-            return
-        due = self._schedule.last_due(self._step())
-        if due is None or due == int(self._last_due.numpy()):
-            return
-        self._last_due.assign(due)
-        kernels = [kernel.variable.numpy() for kernel in self.masks.kernels]
-        scores = [self._criterion(kernel) for kernel in kernels]
-        zeros = round(self._schedule.sparsity(due) * sum(kernel.size for kernel in kernels))
-        counts = self._distribution(scores, zeros)
-        self.masks.assign(
-            [
-                lowest(score, count, previous)
-                for score, count, previous in zip(scores, counts, self.masks.numpy(), strict=True)
-            ]
-        )
+    def _update(self) -> None:
+        if self._pruner is not None:
+            self._pruner.update(self._step())
 
 
 def _unique(kernels: Sequence[Kernel]) -> list[Kernel]:
@@ -206,8 +186,8 @@ def _unique(kernels: Sequence[Kernel]) -> list[Kernel]:
     return named
 
 
-def _choice(name: str, value: str, choices: dict[str, Any]) -> Any:
+def _choice(name: str, value: str, choices: Iterable[str]) -> str:
     if value not in choices:
         known = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"{name} is one of {known}. Received: {name}={value!r}.")
-    return choices[value]
+    return value
