@@ -3,7 +3,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
-PIP := $(BIN)/python -m pip install --quiet --no-deps --disable-pip-version-check
+PIP := $(BIN)/python -m pip install -qq --no-deps --disable-pip-version-check
 
 .PHONY: help setup demo test test-slow check lock clean
 
