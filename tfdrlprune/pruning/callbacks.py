@@ -81,6 +81,7 @@ class PruningCallback(tf.keras.callbacks.Callback):
         self._networks = (networks,) if isinstance(networks, str) else tuple(networks)
         self._batches = 0
         self._pruner: Pruner | None = None
+        self._logged: dict[str, float] = {}
 
     @classmethod
     def from_recipe(cls, recipe: Recipe, steps: int) -> PruningCallback:
@@ -110,9 +111,12 @@ class PruningCallback(tf.keras.callbacks.Callback):
         if self._pruner is None:  # the first batch has built the model
             self._put_in_force()
             self.model.train_function = self.model.make_train_function(force=True)
-        self._update()
+        # Counting zeros takes as long as a small batch, so only where they may have changed; the
+        # first batch may follow a restored checkpoint.
+        if self._update() or batch == 0:
+            self._logged = self.sparsity()
         if logs is not None:
-            logs.update(self.sparsity())
+            logs.update(self._logged)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Logs the sparsity."""
@@ -170,9 +174,8 @@ class PruningCallback(tf.keras.callbacks.Callback):
         iterations = getattr(self.model.optimizer, "iterations", None)
         return self._batches if iterations is None else int(iterations.numpy())
 
-    def _update(self) -> None:
-        if self._pruner is not None:
-            self._pruner.update(self._step())
+    def _update(self) -> bool:
+        return self._pruner is not None and self._pruner.update(self._step())
 
 
 def _unique(kernels: Sequence[Kernel]) -> list[Kernel]:

@@ -77,15 +77,7 @@ class Masks:
                 f"followers has one list for each of the {len(self.kernels)} kernels. "
                 f"Received: {len(self._followers)}."
             )
-        self._masks = [
-            _mask_in_force(kernel.variable)
-            or tf.Variable(tf.ones(kernel.shape), trainable=False, name=f"{kernel.name}/mask")
-            for kernel in self.kernels
-        ]
-        for kernel, mask in zip(self.kernels, self._masks, strict=True):
-            if _mask_in_force(kernel.variable) is None:
-                inner = kernel.variable.constraint
-                _set_constraint(kernel.variable, _MaskConstraint(mask, inner))
+        self._masks = [_put_in_force(kernel) for kernel in self.kernels]
         self.checkpointable = tf.train.Checkpoint(masks=self._masks)
 
     def numpy(self) -> list[Array]:
@@ -125,9 +117,14 @@ class _MaskConstraint:
         return value * tf.cast(self.mask, value.dtype)
 
 
-def _mask_in_force(variable: Any) -> tf.Variable | None:
-    constraint = variable.constraint
-    return constraint.mask if isinstance(constraint, _MaskConstraint) else None
+def _put_in_force(kernel: Kernel) -> tf.Variable:
+    """Returns the mask in force, so that a second `Masks` goes on with it, or else a new one."""
+    inner = kernel.variable.constraint
+    if isinstance(inner, _MaskConstraint):
+        return inner.mask
+    mask = tf.Variable(tf.ones(kernel.shape), trainable=False, name=f"{kernel.name}/mask")
+    _set_constraint(kernel.variable, _MaskConstraint(mask, inner))
+    return mask
 
 
 def _set_constraint(variable: Any, constraint: Any) -> None:

@@ -1,0 +1,80 @@
+from tfdrlprune._tf import tf
+from tfdrlprune._tf_agents import tf_agents  # noqa: F401
+
+import pytest
+from tf_agents.networks import actor_distribution_network, q_network, sequential
+from tf_agents.specs import tensor_spec
+
+from tfdrlprune.pruning.kernels import find_kernels, without
+
+OBSERVATION = tensor_spec.BoundedTensorSpec((4,), tf.float32, -1, 1)
+DISCRETE = tensor_spec.BoundedTensorSpec((), tf.int32, 0, 1)
+BOX = tensor_spec.BoundedTensorSpec((2,), tf.float32, -1, 1)
+
+
+def listed(module):
+    return [(kernel.name, kernel.shape) for kernel in find_kernels(module)]
+
+
+def test_a_q_network_has_its_kernels_in_the_order_of_its_layers():
+    network = q_network.QNetwork(OBSERVATION, DISCRETE, fc_layer_params=(8, 6))
+    network.create_variables()
+    expected = [("dense", (4, 8)), ("dense_1", (8, 6)), ("dense_2", (6, 2))]
+    assert listed(network) == expected
+    # The names do not depend on what else the process has built.
+    again = q_network.QNetwork(OBSERVATION, DISCRETE, fc_layer_params=(8, 6))
+    again.create_variables()
+    assert listed(again) == expected
+
+
+def test_a_sequential_network_and_an_actor_have_theirs():
+    network = sequential.Sequential([tf.keras.layers.Dense(3), tf.keras.layers.Dense(2)])
+    network.create_variables(OBSERVATION)
+    assert listed(network) == [("dense", (4, 3)), ("dense_1", (3, 2))]
+    actor = actor_distribution_network.ActorDistributionNetwork(
+        OBSERVATION, BOX, fc_layer_params=(5,)
+    )
+    actor.create_variables()
+    assert listed(actor) == [("dense", (4, 5)), ("means_projection_layer", (5, 2))]
+
+
+def test_convolutions_and_recurrent_layers_count_and_embeddings_biases_and_norms_do_not():
+    image = tf.keras.Input((8, 8, 3))
+    x = tf.keras.layers.Conv2D(4, 3, name="conv")(image)
+    x = tf.keras.layers.BatchNormalization()(x)
+    x = tf.keras.layers.SeparableConv2D(5, 3, name="separable")(x)
+    x = tf.keras.layers.Flatten()(x)
+    token = tf.keras.Input((7,))
+    y = tf.keras.layers.Embedding(10, 6)(token)
+    y = tf.keras.layers.GRU(3, name="gru")(y)
+    z = tf.keras.layers.Concatenate()([x, y])
+    model = tf.keras.Model([image, token], tf.keras.layers.Dense(2, name="out")(z))
+    assert [kernel.name.removeprefix("gru/") for kernel in find_kernels(model)] == [
+        "conv",
+        "separable/depthwise_kernel",
+        "separable/pointwise_kernel",
+        "gru_cell",
+        "gru_cell/recurrent_kernel",
+        "out",
+    ]
+
+
+def test_a_shared_layer_counts_once():
+    layer = tf.keras.layers.Dense(4, name="shared")
+    source = tf.keras.Input((4,))
+    model = tf.keras.Model(source, layer(layer(source)))
+    assert listed(model) == [("shared", (4, 4))]
+
+
+def test_spared_kernels_are_left_out():
+    model = tf.keras.Sequential(
+        [tf.keras.layers.Dense(3, name="first", input_shape=(2,)), tf.keras.layers.Dense(1)]
+    )
+    kernels = find_kernels(model)
+    assert [kernel.name for kernel in without(kernels, "first")] == [kernels[1].name]
+
+
+def test_an_unknown_name_to_spare_gets_the_nearest_one():
+    model = tf.keras.Sequential([tf.keras.layers.Dense(3, name="hidden", input_shape=(2,))])
+    with pytest.raises(ValueError, match=r"'hiden'\. Did you mean 'hidden'"):
+        without(find_kernels(model), ["hiden"])

@@ -1,0 +1,204 @@
+from tfdrlprune._tf import tf, tfmot
+
+import numpy as np
+import pytest
+
+from tfdrlprune.pruning.callbacks import PruningCallback
+
+X = np.random.default_rng(0).normal(size=(320, 6)).astype("float32")
+Y = X[:, :1] * 2 + X[:, 1:2]
+
+
+def model(**arguments):
+    tf.keras.utils.set_random_seed(0)
+    network = tf.keras.Sequential(
+        [
+            tf.keras.layers.Dense(16, "relu", name="first", input_shape=(6,)),
+            tf.keras.layers.Dense(12, "relu", name="second"),
+            tf.keras.layers.Dense(1, name="last"),
+        ]
+    )
+    network.compile("adam", "mse", **arguments)
+    return network
+
+
+def polynomial(final=0.8, begin=5, end=25, frequency=5):
+    return tfmot().sparsity.keras.PolynomialDecay(0.0, final, begin, end, frequency=frequency)
+
+
+def kernels(network):
+    return {layer.name: layer.kernel.numpy() for layer in network.layers}
+
+
+def zeros(network):
+    return sum(int((kernel == 0).sum()) for kernel in kernels(network).values())
+
+
+TOTAL = 6 * 16 + 16 * 12 + 12
+
+
+def test_fit_ends_with_exactly_the_requested_zeros():
+    network = model()
+    network.fit(X, Y, batch_size=32, epochs=3, verbose=0, callbacks=[PruningCallback(polynomial())])
+    assert zeros(network) == round(0.8 * TOTAL) == 240
+
+
+def test_zeros_hold_after_every_batch_and_follow_the_schedule():
+    seen = []
+
+    class Watch(tf.keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append((int(self.model.optimizer.iterations), zeros(self.model), logs["sparsity"]))
+
+    source = polynomial()
+    model_ = model()
+    model_.fit(
+        X, Y, batch_size=32, epochs=3, verbose=0, callbacks=[PruningCallback(source), Watch()]
+    )
+    assert [step for step, _, _ in seen] == list(range(1, 31))
+    for step, count, logged in seen:
+        due = min(step - step % 5, 25)
+        wanted = round(float(source(tf.constant(due, tf.int64))[1]) * TOTAL) if step >= 5 else 0
+        assert count == wanted
+        assert logged == pytest.approx(count / TOTAL)
+
+
+def test_the_network_still_learns_under_its_masks():
+    network = model()
+    before = network.evaluate(X, Y, verbose=0)
+    callback = PruningCallback(polynomial(0.5))
+    network.fit(X, Y, batch_size=32, epochs=80, verbose=0, callbacks=[callback])
+    assert network.evaluate(X, Y, verbose=0) < 0.05 * before
+
+
+def test_uniform_and_erk_share_the_zeros_differently():
+    shares = {}
+    for distribution in ("uniform", "erk", "global"):
+        network = model()
+        callback = PruningCallback(polynomial(), distribution=distribution)
+        network.fit(X, Y, batch_size=32, epochs=3, verbose=0, callbacks=[callback])
+        shares[distribution] = (kernels(network)["last"] == 0).mean()
+        assert zeros(network) == 240
+    assert shares["uniform"] == pytest.approx(0.8, abs=0.05)
+    assert shares["erk"] == 0.0  # 12 of its 13 shares of 60 that stay: it is kept whole
+
+
+def test_a_spared_kernel_stays_dense_and_does_not_count():
+    network = model()
+    callback = PruningCallback(polynomial(), spare=["second"])
+    network.fit(X, Y, batch_size=32, epochs=3, verbose=0, callbacks=[callback])
+    assert (kernels(network)["second"] != 0).all()
+    assert zeros(network) == round(0.8 * (TOTAL - 192))
+    assert set(callback.sparsity()) == {"sparsity", "sparsity/first", "sparsity/last"}
+
+
+def test_a_model_that_only_its_first_batch_builds_is_pruned_too():
+    tf.keras.utils.set_random_seed(0)
+    network = tf.keras.Sequential([tf.keras.layers.Dense(10), tf.keras.layers.Dense(1)])
+    network.compile("adam", "mse")
+    network.fit(X, Y, batch_size=32, epochs=3, verbose=0, callbacks=[PruningCallback(polynomial())])
+    assert zeros(network) == round(0.8 * 70)
+    network.fit(X, Y, batch_size=32, epochs=1, verbose=0)
+    assert zeros(network) == round(0.8 * 70)
+
+
+def test_masks_stay_in_force_in_a_later_fit_until_they_are_stripped():
+    network = model()
+    callback = PruningCallback(polynomial())
+    network.fit(X, Y, batch_size=32, epochs=3, verbose=0, callbacks=[callback])
+    network.fit(X, Y, batch_size=32, epochs=1, verbose=0)
+    assert zeros(network) == 240
+    callback.strip()
+    network.train_function = None
+    network.fit(X, Y, batch_size=32, epochs=1, verbose=0)
+    assert zeros(network) < 24
+
+
+def test_a_step_traced_before_pruning_is_traced_anew():
+    network = model()
+    network.fit(X, Y, batch_size=32, epochs=1, verbose=0)
+    callback = PruningCallback(polynomial(begin=0))
+    network.fit(X, Y, batch_size=32, epochs=3, verbose=0, callbacks=[callback])
+    assert zeros(network) == 240
+
+
+def test_the_model_keeps_its_own_weights_and_a_saved_one_is_clean(tmp_path):
+    network = model()
+    names = [weight.name for weight in network.weights]
+    network.fit(X, Y, batch_size=32, epochs=3, verbose=0, callbacks=[PruningCallback(polynomial())])
+    assert [weight.name for weight in network.weights] == names
+    network.save(tmp_path / "model.keras")
+    loaded = tf.keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict(X, verbose=0), network.predict(X, verbose=0))
+    assert all(layer.kernel.constraint is None for layer in loaded.layers)
+
+
+def test_an_interrupted_fit_resumes_to_the_same_weights(tmp_path):
+    tf.config.experimental.enable_op_determinism()
+
+    class Stop(tf.keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    def fit(network, *more, folder):
+        backup = tf.keras.callbacks.BackupAndRestore(str(folder))
+        network.fit(
+            X,
+            Y,
+            batch_size=32,
+            epochs=4,
+            verbose=0,
+            shuffle=False,
+            callbacks=[PruningCallback(polynomial(end=35, frequency=7)), backup, *more],
+        )
+
+    whole = model()
+    fit(whole, folder=tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        fit(model(), Stop(), folder=tmp_path / "b")
+    resumed = model()
+    fit(resumed, folder=tmp_path / "b")
+    for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_tensorboard_gets_the_sparsity_of_every_layer(tmp_path):
+    board = tf.keras.callbacks.TensorBoard(str(tmp_path))
+    callbacks = [PruningCallback(polynomial()), board]
+    model().fit(X, Y, batch_size=32, epochs=3, verbose=0, callbacks=callbacks)
+    (file,) = (tmp_path / "train").glob("events*")
+    last = {}
+    for event in tf.compat.v1.train.summary_iterator(str(file)):
+        for value in event.summary.value:
+            if value.tag.startswith("epoch_sparsity"):
+                last[value.tag] = float(tf.make_ndarray(value.tensor))
+    assert last["epoch_sparsity"] == pytest.approx(0.8)
+    assert set(last) == {"epoch_sparsity"} | {
+        f"epoch_sparsity/{name}" for name in ("first", "second", "last")
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"distribution": "erdos"}, "distribution is one of 'erk', 'uniform', 'global'"),
+        ({"criterion": "size"}, "criterion is one of 'magnitude'"),
+        ({"spare": ["frist"]}, "Did you mean 'first'"),
+        ({"spare": ["first", "second", "last"]}, "nothing to prune"),
+    ],
+)
+def test_a_bad_argument_is_refused_before_training_starts(arguments, message):
+    network = model()
+    before = network.get_weights()
+    with pytest.raises(ValueError, match=message):
+        network.fit(X, Y, verbose=0, callbacks=[PruningCallback(polynomial(), **arguments)])
+    for a, b in zip(before, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_model_without_kernels_is_refused():
+    network = tf.keras.Sequential([tf.keras.layers.Rescaling(2.0, input_shape=(6,))])
+    network.compile("adam", "mse")
+    with pytest.raises(ValueError, match="nothing to prune"):
+        network.fit(X, X, verbose=0, callbacks=[PruningCallback(polynomial())])

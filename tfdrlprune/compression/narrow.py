@@ -1,0 +1,65 @@
+"""Smaller networks of the same kind: what a dense baseline of the same size is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfdrlprune._tf import tf
+
+from tfdrlprune.policies.form import Policy
+
+_WIDTHS = {
+    "Dense": "units",
+    "Conv1D": "filters",
+    "Conv2D": "filters",
+    "LSTM": "units",
+    "GRU": "units",
+}
+
+
+def narrowed(policy: Policy, parameters: int) -> Policy:
+    """Returns a policy with fresh weights, all hidden layers thinner by one factor.
+
+    It is the widest of its kind with at most ``parameters`` trainable parameters; no layer has less
+    than one unit. The observation normaliser keeps its statistics.
+
+    Args:
+        policy: what is made thinner.
+        parameters: how many the result may have.
+
+    Raises:
+        ValueError: even one unit a layer has more.
+    """
+    low, high = 0.0, 1.0
+    smallest = _scaled(policy.model, low)
+    if _trainable(smallest) > parameters:
+        raise ValueError(
+            f"A policy of this shape has at least {_trainable(smallest)} parameters. "
+            f"Received: parameters={parameters}."
+        )
+    for _ in range(30):
+        middle = (low + high) / 2
+        if _trainable(_scaled(policy.model, middle)) <= parameters:
+            low = middle
+        else:
+            high = middle
+    model = _scaled(policy.model, low)
+    for old, new in zip(policy.model.layers, model.layers, strict=True):
+        if old.weights and not old.trainable_weights:
+            new.set_weights(old.get_weights())
+    return policy.replace(model=model, source=f"{policy.source}, narrowed".lstrip(", "))
+
+
+def _scaled(model: Any, factor: float) -> Any:
+    def thinner(layer: Any) -> Any:
+        config = layer.get_config()
+        width = _WIDTHS.get(type(layer).__name__)
+        if width is not None and layer.name != "outputs":
+            config[width] = max(1, int(config[width] * factor))
+        return type(layer).from_config(config)
+
+    return tf.keras.models.clone_model(model, clone_function=thinner)
+
+
+def _trainable(model: Any) -> int:
+    return sum(int(tf.size(weight)) for weight in model.trainable_weights)
