@@ -67,6 +67,7 @@ def test_tails_are_what_a_hand_works_out():
     assert statistics.interquartile_mean([0, 2, 4, 100]) == 3
     assert statistics.cvar(range(1, 31), 0.1) == 2  # of 1, 2, 3
     assert statistics.cvar(range(1, 32), 0.1) == 2.5  # of the worst four
+    assert statistics.cvar(range(1, 101), 0.07) == 4  # of 1 to 7, though 0.07 * 100 > 7
     assert statistics.cvar([5, 9], 0.1) == 5
     assert statistics.cvar(values, 1) == 4.5
     with pytest.raises(ValueError, match="fraction=0"):

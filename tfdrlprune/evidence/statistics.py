@@ -108,7 +108,7 @@ def cvar(values: ArrayLike, fraction: float = 0.1) -> float:
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction is in (0, 1]. Received: fraction={fraction}.")
     sample = np.sort(_checked(values))
-    # Rounded first, since 0.1 * 30 is a little more than 3.
+    # Rounded first, since 0.07 * 100 is a little more than 7.
     return float(sample[: math.ceil(round(fraction * len(sample), 9))].mean())
 
 
