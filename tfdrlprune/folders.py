@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,7 +44,7 @@ def atomic_folder(
     target = Path(os.path.realpath(path))
     check_free(target, force=force, replaces=replaces)
     made = _make_parents(target.parent)
-    token = secrets.token_hex(4)
+    token = os.urandom(4).hex()
     partial = target.with_name(f".{target.name}.{token}.partial")
     try:
         partial.mkdir()

@@ -2,5 +2,6 @@
 
 from tfdrlprune.policies.conversion import from_agent, from_network
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.loader import load
 
-__all__ = ["Policy", "from_agent", "from_network"]
+__all__ = ["Policy", "from_agent", "from_network", "load"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from tfdrlprune._tf import tf
@@ -13,10 +12,10 @@ from tfdrlprune import observations as _observations
 from tfdrlprune.policies.drawing import draw
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.normalizer import ObservationNormalizer
+from tfdrlprune.policies.proof import prove
 from tfdrlprune.policies.tensor_specs import array_spec, observation_nest
 from tfdrlprune.specs import Array, ArraySpec, Head, Nest, pack_like
 
-_TOLERANCE = 1e-4  # float32, the same operations in another order
 _PROOF_SIZE = 256
 
 
@@ -52,7 +51,8 @@ def from_agent(agent: Any, *, action: ArraySpec | None = None, observations: Any
         result: Array = policy.action(step, policy.get_initial_state(len(leaves[0]))).action
         return np.asarray(tf.nest.flatten(result)[0]) + _shift(built.action_spec, own)
 
-    _prove(built, act, _proof_observations(nest, observations, normalizers))
+    leaves = _proof_observations(nest, observations, normalizers)
+    prove(built, act(leaves), leaves, "The rebuilt policy")
     return built
 
 
@@ -99,7 +99,8 @@ def from_network(
             return np.asarray(result.mode()) + _shift(built.action_spec, own_spec)
         return built.head.action(np.asarray(result), built.action_spec)
 
-    _prove(built, act, _proof_observations(observation, None, normalizers))
+    leaves = _proof_observations(observation, None, normalizers)
+    prove(built, act(leaves), leaves, "The rebuilt policy")
     return built
 
 
@@ -242,32 +243,3 @@ def _proof_observations(
     if given is not None:
         return _observations.as_batch(nest, given)[0]
     return draw(nest, normalizers, _PROOF_SIZE, seed=0)
-
-
-def _prove(policy: Policy, act: Callable[[list[Array]], Array], leaves: list[Array]) -> None:
-    """Raises ValueError unless the policy acts as ``act`` does on these observations."""
-    expected = np.asarray(act(leaves))
-    outputs = policy.batch_outputs(leaves)
-    actions = policy.head.action(outputs, policy.action_spec)
-    count = len(expected)
-    if not np.isfinite(outputs).all():
-        raise ValueError("The policy's outputs are NaN or infinite on random observations.")
-    if policy.head.kind == "argmax":
-        low = int(np.asarray(policy.head.offset))
-        index = (expected.reshape(count) - low).astype(int)
-        best = outputs.max(axis=-1)
-        # Two scores that are equal to rounding may fall either way.
-        gap = best - outputs[np.arange(count), np.clip(index, 0, outputs.shape[1] - 1)]
-        wrong = int(np.sum(gap > _TOLERANCE * np.maximum(1.0, np.abs(best))))
-        if wrong:
-            raise ValueError(
-                f"The rebuilt policy is not the agent's: {wrong} of {count} actions differ, by a "
-                f"score of up to {gap.max():.3g}."
-            )
-        return
-    off = np.abs(actions.astype(np.float64) - expected) / np.maximum(1.0, np.abs(expected))
-    if not off.max() <= _TOLERANCE:
-        raise ValueError(
-            "The rebuilt policy is not the agent's: its actions are off by up to "
-            f"{off.max():.3g} (relative, tolerance {_TOLERANCE:g}) on {count} observations."
-        )

@@ -13,10 +13,13 @@ _NAME = "PruneLowMagnitude"
 
 def is_wrapper(layer: Any) -> bool:
     """Tells whether a layer is tfmot's pruning wrapper; does not import tfmot unless it may be."""
+    if type(layer).__name__ != _NAME:
+        return False
+    tfmot()  # says what to install where it is missing
     # Private module of tfmot 0.8.1, as the class has no public name.
-    return type(layer).__name__ == _NAME and isinstance(
-        layer, tfmot().python.core.sparsity.keras.pruning_wrapper.PruneLowMagnitude
-    )
+    from tensorflow_model_optimization.python.core.sparsity.keras import pruning_wrapper
+
+    return isinstance(layer, pruning_wrapper.PruneLowMagnitude)
 
 
 def is_wrapped(model: Any) -> bool:

@@ -1,0 +1,172 @@
+"""A Keras file or folder as a `Policy`, without running code that it may hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tfdrlprune._tf import tf, tfmot
+
+from tfdrlprune import observations as _observations
+from tfdrlprune.policies import wrappers
+from tfdrlprune.policies.form import Policy
+from tfdrlprune.specs import ArraySpec, Head, Nest, flatten
+
+# Layers that hold Python code, or name a function to call.
+_CODE = ("Lambda", "DistributionLambda", "function", "__lambda__")
+# Where a config may take classes from. Keras imports what a config names, whatever it is.
+_MODULES = ("keras", "tf_keras", "tensorflow_model_optimization", "tfdrlprune", "builtins")
+# TensorFlow functions that a functional model may hold as layers: none that touches a file.
+_FUNCTIONS = ("math.", "nn.", "__operators__.", "clip_by_value", "cast", "reshape", "concat")
+_SHAPING = ("expand_dims", "squeeze", "transpose", "stack", "split", "one_hot", "identity")
+
+
+def is_keras(path: Path) -> bool:
+    """Tells whether ``path`` is a Keras file, or a SavedModel folder that Keras wrote."""
+    return path.suffix in (".keras", ".h5", ".hdf5") or (path / "keras_metadata.pb").is_file()
+
+
+def load_policy(
+    path: str | os.PathLike[str],
+    *,
+    head: Head | None = None,
+    observation: Nest | None = None,
+    action: ArraySpec | None = None,
+) -> Policy:
+    """Returns a Keras model as a policy; tfmot's pruning wrappers are stripped.
+
+    Args:
+        path: a ``.keras`` or ``.h5`` file, or a Keras SavedModel folder.
+        head: how the outputs become the action; None means argmax where ``action`` is an integer.
+        observation: specs; None takes the model's inputs, without bounds.
+        action: the environment's action spec.
+
+    Raises:
+        ValueError: the file is damaged, holds code, or does not say how to act.
+    """
+    if action is None:
+        raise ValueError(
+            f"The Keras model {path} does not say how it acts. Give the environment (--env), or "
+            "action=ArraySpec(...) and, unless the action is the best of several scores, head=..."
+        )
+    if head is None:
+        if not action.dtype.startswith(("int", "uint")):
+            raise ValueError(
+                f"The Keras model {path} does not say how its outputs become the action. Give "
+                "head=Head('affine') if they are the action itself, or Head('tanh', scale, offset)."
+            )
+        head = Head("argmax", offset=float(_observations.bounds(action)[0][0]))
+    configs = list(_configs(Path(path)))
+    for config in configs:
+        _refuse_code(config, path)
+    model = _load(path, any("PruneLowMagnitude" in json.dumps(config) for config in configs))
+    if not model.built or not getattr(model, "inputs", None):
+        raise ValueError(f"The Keras model {path} has no fixed input shape. Call it once and save.")
+    if wrappers.is_wrapped(model):
+        model = wrappers.unwrapped(model)
+    nest = observation or _nest_of(model)
+    return Policy(
+        renamed(model, [spec.name for spec in flatten(nest)]), head, nest, action, str(path)
+    )
+
+
+def _load(path: str | os.PathLike[str], pruned: bool) -> Any:
+    scope = tfmot().sparsity.keras.prune_scope() if pruned else None
+    try:
+        if scope is None:
+            return tf.keras.models.load_model(path, compile=False, safe_mode=True)
+        with scope:
+            return tf.keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # h5py, zipfile, Keras and TensorFlow each raise their own
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise ValueError(f"The Keras model {path} cannot be loaded: {reason}") from error
+
+
+def _configs(path: Path) -> Iterator[Any]:
+    """Yields the configurations in a Keras file, before any of it is made into objects."""
+    try:
+        if path.is_dir():
+            from tf_keras.protobuf import saved_metadata_pb2
+
+            metadata = saved_metadata_pb2.SavedMetadata()
+            metadata.ParseFromString((path / "keras_metadata.pb").read_bytes())
+            yield from (json.loads(node.metadata) for node in metadata.nodes if node.metadata)
+        elif path.suffix == ".keras":
+            with zipfile.ZipFile(path) as archive:
+                yield json.loads(archive.read("config.json"))
+        else:
+            import h5py
+
+            with h5py.File(path, "r") as file:
+                yield json.loads(file.attrs["model_config"])
+    except Exception as error:  # each format has its own errors for damage
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise ValueError(f"The Keras model {path} cannot be read: {reason}") from error
+
+
+def _refuse_code(config: Any, path: Any) -> None:
+    """Raises ValueError if a configuration names code, or a module that is not Keras'."""
+    if isinstance(config, list):
+        for item in config:
+            _refuse_code(item, path)
+    if not isinstance(config, dict):
+        return
+    kind, module = config.get("class_name"), config.get("module")
+    function = config.get("config", {}).get("function") if kind == "TFOpLambda" else None
+    if kind in _CODE or (
+        isinstance(function, str) and not function.startswith(_FUNCTIONS + _SHAPING)
+    ):
+        raise ValueError(
+            f"The Keras model {path} holds code in a {function or kind} layer, and code from a "
+            "file is never run. Replace it by a layer without code, such as Rescaling."
+        )
+    if isinstance(module, str) and module.split(".")[0] not in _MODULES:
+        raise ValueError(
+            f"The Keras model {path} asks for the Python module {module!r}, which is not loaded "
+            "from a file. Save a model of Keras' own layers."
+        )
+    for item in config.values():
+        _refuse_code(item, path)
+
+
+def _nest_of(model: Any) -> Nest:
+    specs = {
+        name: ArraySpec(name, tuple(tensor.shape[1:]), tensor.dtype.name)
+        for name, tensor in zip(model.input_names, model.inputs, strict=True)
+    }
+    if len(specs) == 1:
+        only = next(iter(specs.values()))
+        return ArraySpec("observation", only.shape, only.dtype)
+    return dict(specs)
+
+
+def renamed(model: Any, inputs: list[str]) -> Any:
+    """Returns a copy of a functional or sequential model with our names for inputs and output."""
+    if isinstance(model, tf.keras.Sequential):
+        # A functional model of the same layers.
+        model = tf.keras.Model(model.inputs, model.outputs)
+    if len(model.outputs) != 1:
+        raise ValueError(
+            f"A policy's model has one output. Received {len(model.outputs)}: {model.output_names}."
+        )
+    names = dict(zip(model.input_names, inputs, strict=True))
+    names[model.output_names[0]] = "outputs"
+    taken = {layer.name for layer in model.layers} - set(names)
+    names |= {name: f"{name}_inner" for name in taken & set(names.values())}
+
+    def plain(layer: Any) -> Any:
+        config = layer.get_config()
+        return type(layer).from_config(config | {"name": names.get(layer.name, layer.name)})
+
+    fresh = [
+        tf.keras.Input(tensor.shape[1:], name=name, dtype=tensor.dtype)
+        for name, tensor in zip(inputs, model.inputs, strict=True)
+    ]
+    copy = tf.keras.models.clone_model(model, input_tensors=fresh, clone_function=plain)
+    copy.set_weights(model.get_weights())
+    # Rebuilt once more, as a clone keeps the nesting (list, dict) of the original's output.
+    return tf.keras.Model(fresh if len(fresh) > 1 else fresh[0], copy.outputs[0], name="policy")
