@@ -27,6 +27,8 @@ from tfdrlprune.specs import Array, flatten
 
 _COMPARED = 1000
 _TEST_VECTORS = 64
+# Where what the scores have in common would eat up the steps of a coarser number.
+_CENTRED = ("dynamic", "int8", "int16x8")
 _PACKAGES = ("tensorflow", "tf-keras", "numpy", "ai-edge-litert")
 
 
@@ -77,46 +79,53 @@ def export(  # noqa: PLR0913  each is a key of the manifest
     check_free(folder, force=force, replaces=artifact.is_artifact)
     _check_request(requested_sparsity)
     plain = policy.replace(model=stripped(policy.model))
-    recorded = observations is not None
-    leaves = (
-        _observations.as_batch(plain.observation_spec, observations)[0]
-        if recorded
-        else draw(plain.observation_spec, plain.normalizers, _COMPARED, seed=0)
-    )
-    if not len(leaves[0]):
-        raise ValueError("Observations to compare on are empty. Give at least one.")
-    source = centred(plain, leaves) if precision in ("dynamic", "int8", "int16x8") else plain
+    leaves = _leaves(plain, observations)
+    source = centred(plain, leaves) if precision in _CENTRED else plain
     content = convert(source, precision, leaves)
     found = operations(content)
-    zeros, total = counting.zeros_kept(source, found, precision, prunable)
-    count, nonzero = parameter_counts(found)
     dense = counting.dense_parameters(plain) if dense_parameters is None else dense_parameters
+    count, nonzero = parameter_counts(found)
+    zeros, total = counting.zeros_kept(source, found, precision, prunable)
     by_unit = (recipe or {}).get("granularity") == "unit"
     if requested_sparsity is not None and not by_unit:
         kernels = len(prunable or counting.kernels_of(source))
         counting.check_requested(zeros, total, requested_sparsity, kernels, precision)
-    achieved = max(0.0, 1 - count / dense) if by_unit else zeros / max(1, total)
     manifest = artifact.Manifest(
         observation=plain.observation_spec,
         action=plain.action_spec,
         head=plain.head,
         precision=precision,
-        sparsity=artifact.Sparsity(requested_sparsity, achieved),
+        sparsity=artifact.Sparsity(
+            requested_sparsity, max(0.0, 1 - count / dense) if by_unit else zeros / max(1, total)
+        ),
         parameters=artifact.Parameters(dense, count, nonzero),
         source=plain.source,
         recipe=recipe,
         versions=versions(),
         verdict=verdict,
     )
-    chosen = [leaf[_spread(len(leaf), _COMPARED)] for leaf in leaves]
-    comparison = compare(plain, runtime.Policy(content, manifest), chosen, recorded=recorded)
-    check(plain, comparison, precision, chosen)
+    seen = [leaf[_spread(len(leaf), _COMPARED)] for leaf in leaves]
+    file = runtime.Policy(content, manifest)
+    comparison = compare(plain, file, seen, recorded=observations is not None)
+    check(plain, comparison, precision, seen)
     files = {
         artifact.MODEL_FILE: content,
-        artifact.VECTORS_FILE: _test_vectors(plain, chosen, comparison),
+        artifact.VECTORS_FILE: _test_vectors(plain, seen, comparison),
     }
-    written = artifact.write(folder, files, manifest, force=force)
-    return Exported(Path(folder), written, comparison)
+    return Exported(Path(folder), artifact.write(folder, files, manifest, force=force), comparison)
+
+
+def _leaves(policy: Policy, observations: Any) -> list[Array]:
+    """Returns the observations to calibrate and compare on, as leaves."""
+    if observations is None:
+        return draw(policy.observation_spec, policy.normalizers, _COMPARED, seed=0)
+    leaves, batched = _observations.as_batch(policy.observation_spec, observations)
+    if not batched or not len(leaves[0]):
+        raise ValueError(
+            "The observations to compare on are a batch of at least one. Received: "
+            f"{'an empty batch' if batched else 'one observation without a batch axis'}."
+        )
+    return leaves
 
 
 def stripped(model: Any) -> Any:

@@ -36,6 +36,7 @@ class Operation:
 
     Attributes:
         kind: TFLite's name, such as ``"FULLY_CONNECTED"``.
+        layer: name of the Keras layer that it comes from, as far as the tensors' names tell it.
         input_dtypes: of its inputs, kernel and bias included.
         outputs: names of its output tensors.
         output_shapes: their shapes.
@@ -45,6 +46,7 @@ class Operation:
     """
 
     kind: str
+    layer: str
     input_dtypes: tuple[str, ...]
     outputs: tuple[str, ...]
     output_shapes: tuple[tuple[int, ...], ...]
@@ -113,8 +115,10 @@ class _Reader:
             if len(inputs) > at_bias and inputs[at_bias] >= 0:
                 bias = self.constant(inputs[at_bias])
         tensors = self.graph.tensors
+        named = op.outputs[0] if kernel is None else inputs[_WEIGHTED[kind][0]]
         return Operation(
             kind=kind,
+            layer=_layer(tensors[named].name.decode()),
             input_dtypes=tuple(self.types[tensors[i].type] for i in inputs if i >= 0),
             outputs=tuple(tensors[i].name.decode() for i in op.outputs),
             output_shapes=tuple(
@@ -160,6 +164,12 @@ class _Reader:
             scale, zero = scale.reshape(along), zero.reshape(along)
         result: Array = (values - zero) * scale
         return result
+
+
+def _layer(tensor: str) -> str:
+    """Returns ``dense`` for ``policy/dense/MatMul;policy/dense/Relu``."""
+    parts = tensor.split(";", maxsplit=1)[0].split("/")
+    return parts[-2] if len(parts) > 1 else parts[0]
 
 
 def _names(enumeration: type) -> dict[int, str]:
