@@ -51,8 +51,8 @@ class ActorCritic:
         optimizer: the instance that the agent applies gradients with.
         gamma: discount factor.
         gae_lambda: lambda of the advantage estimate.
-        own_epochs: True where the agent computes advantages and runs its epochs by itself, inside
-            one ``agent.train``; False where it expects minibatches with advantages.
+        own_epochs: how many the agent runs inside one ``agent.train``, where it also computes the
+            advantages; None where it expects minibatches with advantages.
     """
 
     actor: Any
@@ -60,7 +60,7 @@ class ActorCritic:
     optimizer: Any
     gamma: float
     gae_lambda: float
-    own_epochs: bool
+    own_epochs: int | None
 
 
 def q_learning(agent: tf_agent.TFAgent) -> QLearning | None:
@@ -106,5 +106,5 @@ def actor_critic(agent: tf_agent.TFAgent) -> ActorCritic | None:
         agent._optimizer,
         float(agent._discount_factor),
         float(agent._lambda),
-        own_epochs,
+        int(agent._num_epochs) if own_epochs else None,
     )

@@ -1,9 +1,9 @@
-"""Learning from roll-outs: PPO, with collection, advantages and fused minibatch steps."""
+"""Learning from roll-outs: PPO, with fused minibatch steps or by the agent's own epochs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 
-from tfdrlprune.agents.compiled import CompiledLoop, compiled
+from tfdrlprune.agents.advantages import ReturnScale, generalized_advantages
+from tfdrlprune.agents.compiled import CompiledLoop
 from tfdrlprune.agents.internals import ActorCritic
 from tfdrlprune.agents.learner import LearnerState, build_optimizer
-from tfdrlprune.agents.vector import Step, Vector
+from tfdrlprune.agents.rollout import Collector, Rollout
+from tfdrlprune.agents.vector import Vector
 
 Array = NDArray[Any]
 
@@ -25,14 +27,16 @@ Array = NDArray[Any]
 class OnPolicySettings:
     """How `AgentTrainer` collects for and trains a PPO agent.
 
-    One Keras batch is one roll-out and one update of ``epochs * minibatches`` optimizer steps.
+    One Keras batch is one roll-out and one update of ``epochs * minibatches`` optimizer steps. An
+    agent that runs its own epochs (``compute_value_and_advantage_in_train=True``, TF-Agents'
+    default) is given whole roll-outs and keeps its own number of epochs; ``epochs``,
+    ``minibatch_size`` and ``scale_rewards`` are then not used.
 
     Attributes:
         rollout_length: steps of every environment in a roll-out.
-        epochs: passes over a roll-out. An agent that runs its own epochs keeps its own number.
+        epochs: passes over a roll-out.
         minibatch_size: environment steps in an optimizer step.
-        scale_rewards: divide rewards by the running standard deviation of discounted returns
-            (Engstrom et al. 2020, "Implementation Matters in Deep Policy Gradients").
+        scale_rewards: divide rewards by the running standard deviation of discounted returns.
         final_learning_rate: share of the learning rate that is left at the end of the run, falling
             linearly; 1 leaves it alone.
     """
@@ -42,34 +46,6 @@ class OnPolicySettings:
     minibatch_size: int = 256
     scale_rewards: bool = True
     final_learning_rate: float = 0.05
-
-
-def generalized_advantages(
-    values: Array, reward: Array, terminated: Array, done: Array, gamma: float, gae_lambda: float
-) -> Array:
-    """Returns generalised advantage estimates (Schulman et al. 2016, eq. 16).
-
-    A truncated episode is bootstrapped from its final state's value, a terminated one is not; no
-    estimate reaches beyond the end of its episode.
-
-    Args:
-        values: [time + 1, envs]: V of every state, and of the last one reached.
-        reward: [time, envs].
-        terminated: bool, [time, envs].
-        done: bool, [time, envs]: terminated or truncated.
-        gamma: discount factor.
-        gae_lambda: 0 gives the TD error, 1 the Monte Carlo estimate.
-
-    Returns:
-        float32, [time, envs].
-    """
-    delta = reward + gamma * values[1:] * ~terminated - values[:-1]
-    advantages = np.zeros_like(delta)
-    running = np.zeros_like(delta[0])
-    for time in range(len(delta) - 1, -1, -1):
-        running = delta[time] + gamma * gae_lambda * ~done[time] * running
-        advantages[time] = running
-    return advantages
 
 
 class OnPolicyLearner:
@@ -93,43 +69,34 @@ class OnPolicyLearner:
         }
         build_optimizer(self.optimizer, parts.actor, parts.critic)
         self.state = LearnerState(seed)
-        self._agent, self._parts = agent, parts
-        self._size = settings.rollout_length * vector.num_envs
-        if self._size < settings.minibatch_size:
-            raise ValueError(
-                f"A roll-out has {settings.rollout_length} x {vector.num_envs} = {self._size} "
-                f"steps, fewer than one minibatch of {settings.minibatch_size}. Lower "
-                "minibatch_size or raise rollout_length."
-            )
-        self._minibatches = self._size // settings.minibatch_size
-        self.steps_per_batch = settings.epochs * self._minibatches
+        self._agent = agent
+        own = parts.own_epochs is not None
+        scaled = settings.scale_rewards and not own
+        scale = ReturnScale(vector.num_envs, parts.gamma, self.state.extra) if scaled else None
+        self._collector = Collector(agent, vector, self.state, scale)
+        self._update: _Update = (
+            _OwnEpochs(agent, parts)
+            if own
+            else _Minibatches(agent, parts, settings, vector.num_envs, self.state)
+        )
+        self.steps_per_batch = self._update.steps
         self._latest: list[Array] = []
-        self._collected_return = np.zeros(vector.num_envs)
-        self.forget_compiled()
 
     def forget_compiled(self) -> None:
         """Traces anew at the next batch, as needed after masks were put in force."""
-        self._act = compiled(self._sample_actions, "acting")
-        self._train = CompiledLoop(self._train_once, "training")
+        self._collector.forget_compiled()
+        self._update.forget_compiled()
 
     def steps_for(self, env_steps: int) -> int:
         """Returns the optimizer steps that go with this many more environment steps."""
-        return -(-env_steps // self._size) * self.steps_per_batch
+        rollout = self.settings.rollout_length * self.vector.num_envs
+        return -(-env_steps // rollout) * self.steps_per_batch
 
     def train_batch(self, steps: int, progress: float) -> dict[str, float]:
-        """Collects one roll-out, then makes one update; returns logs.
-
-        Args:
-            steps: ignored but for the logs' sake: an update is always whole.
-            progress: share of the run that is done, in [0, 1].
-        """
-        if self.state.begin_episodes(self.vector):
-            self._collected_return[:] = 0.0
-        rows, final = self._collect()
-        inputs = self._prepare(rows, final)
-        loss = self._train(self.steps_per_batch, inputs)
-        self._update_normalizer(rows)
-        return {"loss": loss}
+        """Collects one roll-out, then makes one update, always whole; returns logs."""
+        rollout = self._collector.collect(self.settings.rollout_length)
+        self._latest = [_flat(leaf) for leaf in rollout.observation]
+        return {"loss": self._update(rollout)}
 
     def observations(self, count: int) -> Any:
         """Returns up to ``count`` observations of the last roll-out, nested as the agent's spec."""
@@ -145,94 +112,82 @@ class OnPolicyLearner:
         """Puts back what `to_bytes` gave."""
         self.state.from_bytes(self.vector, data)
 
-    def _collect(self) -> tuple[list[dict[str, Any]], Array]:
-        """Returns one row for each vector step, and the values of the states reached last."""
-        rows: list[dict[str, Any]] = []
-        for _ in range(self.settings.rollout_length):
-            observation = self.vector.observation
-            seed = self.state.generator.integers(2**31, size=2, dtype=np.int32)
-            action, parameters, value = self._act(observation, seed)
-            step = self.vector.step(tf.nest.map_structure(np.asarray, action))
-            rows.append(
-                {
-                    "observation": observation,
-                    "action": action,
-                    "parameters": parameters,
-                    "value": value,
-                    "reward": self._scaled(step),
-                    "step": step,
-                }
+
+class _Update(Protocol):
+    """Optimizer steps on one roll-out; returns the mean loss."""
+
+    steps: int
+
+    def forget_compiled(self) -> None: ...
+
+    def __call__(self, rollout: Rollout) -> float: ...
+
+
+class _Minibatches:
+    """Epochs over shuffled minibatches with advantages from here, fused into one compiled call."""
+
+    def __init__(
+        self,
+        agent: Any,
+        parts: ActorCritic,
+        settings: OnPolicySettings,
+        num_envs: int,
+        state: LearnerState,
+    ):
+        size = settings.rollout_length * num_envs
+        if size < settings.minibatch_size:
+            raise ValueError(
+                f"A roll-out has {settings.rollout_length} x {num_envs} = {size} steps, fewer than "
+                f"one minibatch of {settings.minibatch_size}. Lower minibatch_size or raise "
+                "rollout_length."
             )
-            self.state.env_step += self.vector.num_envs
-        seed = np.zeros(2, np.int32)
-        return rows, np.asarray(self._act(self.vector.observation, seed)[2])
+        self._agent, self._parts, self._settings, self._state = agent, parts, settings, state
+        self._minibatches = size // settings.minibatch_size
+        self.steps = settings.epochs * self._minibatches
+        self.forget_compiled()
 
-    def _prepare(self, rows: list[dict[str, Any]], final: Array) -> dict[str, Any]:
-        """Returns the roll-out as flat arrays with advantages, and the minibatches' indices."""
+    def forget_compiled(self) -> None:
+        self._train = CompiledLoop(self._train_once, "training")
 
-        def flat(name: str) -> Any:
-            return tf.nest.map_structure(
-                lambda *each: np.concatenate([np.asarray(one) for one in each]),
-                *[row[name] for row in rows],
-            )
-
-        values = np.stack([*(np.asarray(row["value"]) for row in rows), final])
-        terminated = np.stack([row["step"].terminated for row in rows])
-        done = terminated | np.stack([row["step"].truncated for row in rows])
+    def __call__(self, rollout: Rollout) -> float:
         advantages = generalized_advantages(
-            values,
-            np.stack([row["reward"] for row in rows]),
-            terminated,
-            done,
+            rollout.values,
+            rollout.reward,
+            rollout.terminated,
+            rollout.done,
             self._parts.gamma,
             self._parts.gae_lambda,
         )
-        self._latest = flat("observation")
-        resets = np.stack([row["step"].resets for row in rows]).ravel()
-        return {
-            "observation": self._latest,
-            "action": flat("action"),
-            "parameters": flat("parameters"),
-            "value": values[:-1].ravel(),
-            "advantage": advantages.ravel(),
-            "return": (advantages + values[:-1]).ravel(),
-            "indices": self._minibatch_indices(np.flatnonzero(~resets)),
+        inputs = {
+            "observation": rollout.observation,
+            "action": rollout.action,
+            "parameters": rollout.parameters,
+            "value": rollout.values[:-1],
+            "advantage": advantages,
+            "return": advantages + rollout.values[:-1],
         }
+        inputs = tf.nest.map_structure(_flat, inputs)
+        inputs["indices"] = self._indices(np.flatnonzero(~rollout.resets))
+        loss = self._train(self.steps, inputs)
+        # After the update, so that old and new probabilities are of the same inputs.
+        self._agent.update_observation_normalizer(
+            tf.nest.pack_sequence_as(self._agent.time_step_spec.observation, rollout.observation)
+        )
+        return loss
 
-    def _minibatch_indices(self, rows: Array) -> Array:
+    def _indices(self, rows: Array) -> Array:
         """Returns int32 [epochs * minibatches, minibatch_size]: each epoch its own shuffle.
 
         Rows that merely reset an environment are left out; the few that are then missing to whole
         minibatches are filled up by a second shuffle, so that shapes stay the same.
         """
-        shape = (self._minibatches, self.settings.minibatch_size)
-        shuffle = self.state.generator.permutation
+        shape = (self._minibatches, self._settings.minibatch_size)
+        shuffle = self._state.generator.permutation
         epochs = [
             np.resize(np.concatenate([shuffle(rows), shuffle(rows)]), shape)
-            for _ in range(self.settings.epochs)
+            for _ in range(self._settings.epochs)
         ]
         return np.concatenate(epochs).astype(np.int32)
-
-    def _sample_actions(self, leaves: list[tf.Tensor], seed: tf.Tensor) -> Any:
-        count = tf.shape(leaves[0])[0]
-        time_step = ts.TimeStep(
-            tf.fill((count,), ts.StepType.MID),
-            tf.zeros((count,)),
-            tf.ones((count,)),
-            tf.nest.pack_sequence_as(self._agent.time_step_spec.observation, leaves),
-        )
-        policy = self._agent.collect_policy
-        distribution = policy.distribution(time_step, policy.get_initial_state(count))
-        actions = [
-            each.sample(seed=tf.random.experimental.stateless_fold_in(seed, index))
-            for index, each in enumerate(tf.nest.flatten(distribution.action))
-        ]
-        info = distribution.info
-        return (
-            tf.nest.pack_sequence_as(self._agent.action_spec, actions),
-            info["dist_params"],
-            info["value_prediction"],
-        )
 
     def _train_once(self, index: tf.Tensor, inputs: dict[str, Any]) -> tf.Tensor:
         chosen = inputs["indices"][index]
@@ -243,8 +198,8 @@ class OnPolicyLearner:
                 lambda array: tf.gather(array, chosen)[:, None], inputs[name]
             )
 
-        ones = tf.ones((self.settings.minibatch_size, 1))
-        middle = tf.fill((self.settings.minibatch_size, 1), ts.StepType.MID)
+        ones = tf.ones((self._settings.minibatch_size, 1))
+        middle = tf.fill((self._settings.minibatch_size, 1), ts.StepType.MID)
         experience = trajectory.Trajectory(
             step_type=middle,
             observation=tf.nest.pack_sequence_as(
@@ -263,30 +218,40 @@ class OnPolicyLearner:
         )
         return self._agent.train(experience).loss
 
-    def _update_normalizer(self, rows: list[dict[str, Any]]) -> None:
-        # After the update, so that old and new probabilities are of the same inputs.
-        self._agent.update_observation_normalizer(
-            tf.nest.pack_sequence_as(
-                self._agent.time_step_spec.observation,
-                [
-                    np.stack(leaf)
-                    for leaf in zip(*(row["observation"] for row in rows), strict=True)
-                ],
-            )
-        )
 
-    def _scaled(self, step: Step) -> Array:
-        """Returns rewards divided by the running standard deviation of discounted returns."""
-        if not self.settings.scale_rewards:
-            return step.reward
-        self._collected_return = step.reward + self._parts.gamma * self._collected_return
-        count, mean, square = self.state.extra.get("returns", (1e-4, 0.0, 0.0))
-        values = self._collected_return
-        total = count + values.size
-        delta = float(values.mean()) - mean
-        square += float(values.var()) * values.size + delta**2 * count * values.size / total
-        mean += delta * values.size / total
-        self.state.extra["returns"] = (total, mean, square)
-        self._collected_return = values * ~(step.terminated | step.truncated)
-        deviation = np.sqrt(square / total + 1e-8)
-        return np.clip(step.reward / deviation, -10.0, 10.0).astype(np.float32)
+class _OwnEpochs:
+    """One ``agent.train`` on the whole roll-out, for agents that compute advantages themselves."""
+
+    def __init__(self, agent: Any, parts: ActorCritic):
+        self._agent = agent
+        self.steps = parts.own_epochs or 1
+        self.forget_compiled()
+
+    def forget_compiled(self) -> None:
+        # Not under XLA: the agent unrolls its epochs, which then take 15 s and more to compile.
+        self._train = tf.function(self._agent.train)
+
+    def __call__(self, rollout: Rollout) -> float:
+        first, middle, last = (
+            np.int32(kind) for kind in (ts.StepType.FIRST, ts.StepType.MID, ts.StepType.LAST)
+        )
+        resets, done = rollout.resets, rollout.done
+        experience = trajectory.Trajectory(
+            step_type=np.where(resets, last, middle),
+            observation=tf.nest.pack_sequence_as(
+                self._agent.time_step_spec.observation, rollout.observation
+            ),
+            action=rollout.action,
+            policy_info={"dist_params": rollout.parameters},
+            next_step_type=np.where(resets, first, np.where(done, last, middle)),
+            reward=rollout.reward,
+            discount=np.where(rollout.terminated, 0.0, 1.0).astype(np.float32),
+        )
+        by_env = tf.nest.map_structure(lambda array: np.swapaxes(array, 0, 1), experience)
+        with tf.summary.record_if(False):
+            return float(self._train(by_env).loss)
+
+
+def _flat(array: Array) -> Array:
+    """Returns [time, envs, ...] as [time * envs, ...]."""
+    return array.reshape((-1, *array.shape[2:]))
