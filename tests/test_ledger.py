@@ -1,0 +1,152 @@
+"""Stages measured on artifacts whose numbers can be worked out by hand."""
+
+from __future__ import annotations
+
+import gzip
+
+from tfdrlprune._tf import tf
+
+import numpy as np
+import pytest
+
+from tfdrlprune import runtime
+from tfdrlprune.deployment import artifact
+from tfdrlprune.deployment.exporter import export
+from tfdrlprune.evidence.ledger import agreement, measure_stage
+from tfdrlprune.evidence.rollouts import roll_out, seeds_for
+from tfdrlprune.policies.form import Policy
+from tfdrlprune.specs import ArraySpec, Head
+
+SEEDS = seeds_for("judging", 0, 20)
+
+
+def linear(weights) -> Policy:
+    """Pushes the cart to the right where ``weights @ observation`` is above zero."""
+    observation = ArraySpec("observation", (4,), "float32")
+    given = tf.keras.Input((4,), name="observation")
+    layer = tf.keras.layers.Dense(2, name="outputs")
+    model = tf.keras.Model(given, layer(given))
+    kernel = np.stack([-np.array(weights), np.array(weights)], axis=1)
+    layer.set_weights([kernel.astype(np.float32), np.float32([0.25, 0.25])])
+    return Policy(model, Head("argmax"), observation, ArraySpec("action", (), "int64", 0, 1))
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A policy that balances, the same without its two small weights, and one that falls."""
+    root = tmp_path_factory.mktemp("artifacts")
+    weights = {"dense": [0.1, 0.2, 1.0, 1.0], "pruned": [0, 0, 1.0, 1.0], "bad": [0, 0, -1.0, 0]}
+    for name, each in weights.items():
+        export(linear(each), root / name)
+    return root
+
+
+@pytest.fixture(scope="module")
+def dense(folders):
+    return measure_stage("dense", folders / "dense", "CartPole-v1", SEEDS)
+
+
+def test_a_stage_counts_what_is_in_the_file(folders, dense):
+    content = (folders / "dense" / "policy.tflite").read_bytes()
+    assert (dense.parameters, dense.nonzero, dense.sparsity) == (10, 10, 0.0)
+    assert dense.size_bytes == len(content)
+    assert gzip.decompress(gzip.compress(content, 9)) == content
+    assert dense.gzip_bytes == len(gzip.compress(content, 9, mtime=0))
+
+
+def test_a_stage_reports_the_returns_of_the_artifact_on_the_seeds_given(folders, dense):
+    again = roll_out(runtime.load(folders / "dense"), "CartPole-v1", SEEDS)
+    assert dense.episodes.seeds.tolist() == SEEDS.tolist()
+    assert dense.returns["mean"] == pytest.approx(again.returns.mean())
+    assert dense.returns["episodes"] == 20
+
+
+def test_a_baseline_is_not_judged_and_agrees_with_nobody(dense):
+    assert (dense.verdict, dense.gate, dense.agreement) == (None, None, None)
+
+
+def test_a_policy_that_falls_fails_and_zeros_are_seen(folders, dense):
+    bad = measure_stage("bad", folders / "bad", "CartPole-v1", SEEDS, baseline=dense)
+    assert bad.verdict == "FAIL"
+    assert bad.gate.margin == 0.05
+    assert bad.sparsity == 0.75
+    assert bad.nonzero == 2 + 2  # one weight for each action, and the biases
+
+
+def test_agreement_is_measured_where_the_baseline_goes(folders, dense):
+    pruned = measure_stage("pruned", folders / "pruned", "CartPole-v1", SEEDS, baseline=dense)
+    by_hand = np.mean(
+        (dense.visited @ np.float32([0.1, 0.2, 1, 1]) > 0)
+        == (dense.visited @ np.float32([0, 0, 1, 1]) > 0)
+    )
+    assert pruned.agreement == pytest.approx(by_hand, abs=2 / len(dense.visited))
+    assert 0.5 < pruned.agreement < 1
+
+
+def test_a_stage_holds_the_keys_that_scripts_rely_on(dense):
+    value = dense.to_json()
+    assert list(value) == [
+        *("name", "precision", "parameters", "nonzero", "sparsity", "size_bytes", "gzip_bytes"),
+        *("latency_us", "agreement", "return", "verdict"),
+    ]
+    assert set(value["latency_us"]) == {"median", "p99"}
+    assert {
+        *("episodes", "mean", "iqm", "ci_low", "ci_high", "cvar10", "worst", "failures"),
+    } <= set(value["return"])
+
+
+def test_without_an_environment_the_test_vectors_are_measured_and_nothing_is_judged(folders):
+    first = measure_stage("dense", folders / "dense", None, [])
+    other = measure_stage("pruned", folders / "pruned", None, [], baseline=first)
+    assert len(first.visited) == 64
+    assert first.latency_us["median"] > 0
+    assert (other.returns, other.verdict) == (None, None)
+    assert other.agreement is not None
+
+
+def test_an_environment_without_known_bounds_leaves_the_stage_inconclusive(folders, dense):
+    import gymnasium as gym
+
+    def unknown():
+        return gym.make("CartPole-v1")
+
+    stage = measure_stage("pruned", folders / "pruned", unknown, SEEDS, baseline=dense)
+    assert (stage.verdict, stage.gate) == ("INCONCLUSIVE", None)
+
+
+def test_bounds_that_do_not_hold_are_told_with_the_baseline_already(folders):
+    with pytest.raises(ValueError, match="outside the return bounds 0 to 1"):
+        measure_stage("dense", folders / "dense", "CartPole-v1", SEEDS, bounds=(0.0, 1.0))
+
+
+def test_a_baseline_without_episodes_cannot_judge(folders):
+    first = measure_stage("dense", folders / "dense", None, [])
+    with pytest.raises(ValueError, match="measured without an environment"):
+        measure_stage("pruned", folders / "pruned", "CartPole-v1", SEEDS, baseline=first)
+
+
+def manifest_of(action: ArraySpec) -> artifact.Manifest:
+    return artifact.Manifest(
+        observation=ArraySpec("observation", (1,), "float32"),
+        action=action,
+        head=Head("tanh"),
+        precision="float32",
+        sparsity=artifact.Sparsity(None, 0.0),
+        parameters=artifact.Parameters(1, 1, 1),
+        source="",
+        recipe=None,
+        versions={},
+    )
+
+
+def test_continuous_actions_agree_within_one_percent_of_their_range_in_every_dimension():
+    manifest = manifest_of(ArraySpec("action", (2,), "float32", (-1.0, -10.0), (1.0, 10.0)))
+    ours = np.float32([[0.0, 0.0], [0.019, 0.19], [0.021, 0.0], [0.0, 0.21]])
+    assert agreement(ours, np.zeros((4, 2), np.float32), manifest) == 0.5
+
+
+def test_unbounded_actions_agree_within_one_percent_of_what_the_baseline_spans():
+    manifest = manifest_of(ArraySpec("action", (1,), "float32"))
+    others = np.float32([[0.0], [100.0]])
+    assert agreement(others + np.float32(0.9), others, manifest) == 1.0
+    assert agreement(others + np.float32(1.1), others, manifest) == 0.0

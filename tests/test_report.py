@@ -1,0 +1,209 @@
+"""The report: what is judged, what is written, and what a reader sees."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from tfdrlprune.evidence.episodes import Episodes
+from tfdrlprune.evidence.gate import judge
+from tfdrlprune.evidence.ledger import StageRow
+from tfdrlprune.evidence.report import Report
+from tfdrlprune.evidence.statistics import summarize
+
+COUNT = 200
+BOUNDS = (0.0, 500.0)
+
+
+def episodes(returns) -> Episodes:
+    returns = np.asarray(returns, np.float64)
+    ends = np.array(["terminated"] * COUNT)
+    return Episodes(np.arange(COUNT), returns, returns.astype(int), ends, ("",) * COUNT)
+
+
+DENSE = episodes(np.full(COUNT, 500.0))
+
+
+def row(name, table, *, beside=DENSE, **changes) -> StageRow:
+    gate = None if table is None or beside is None else judge(table, beside, bounds=BOUNDS)
+    values = {
+        "name": name,
+        "precision": "float32",
+        "parameters": 67_330,
+        "nonzero": 6_733,
+        "sparsity": 0.9,
+        "size_bytes": 271_000,
+        "gzip_bytes": 40_100,
+        "latency_us": {"median": 7.14, "p99": 9.0},
+        "agreement": 0.97,
+        "returns": None if table is None else summarize(table),
+        "verdict": None if gate is None else gate.verdict,
+        "gate": gate,
+        "episodes": table,
+        "visited": np.zeros((1, 4)),
+        "actions": np.zeros(1),
+    }
+    return StageRow(**values | changes)
+
+
+def report(*, last=None, small=False, env="CartPole-v1", **changes) -> Report:
+    last = episodes(np.tile([500.0, 496.0], COUNT // 2)) if last is None else last
+    rows = [
+        row("dense", DENSE, beside=None, nonzero=67_330, sparsity=0.0, agreement=None),
+        row("pruned", last, **changes),
+    ]
+    if small:
+        rows.append(row("small_dense", episodes(np.full(COUNT, 300.0)), nonzero=7_010))
+    return Report.of(rows, final="pruned", env=env, seed=3, command="tfdrlprune compress <x>")
+
+
+class Page(HTMLParser):
+    """The tags of a page, and its text without styles."""
+
+    def __init__(self, content: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(content)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag == "style":
+            self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag == "style":
+            self._open.pop()
+
+    def handle_data(self, data):
+        if not self._open:
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def page() -> Page:
+    return Page(report(small=True).files()["report.html"].decode())
+
+
+def test_the_last_stage_is_judged_against_the_first():
+    made = report()
+    assert made.verdict == "PASS"
+    assert made.gate["stage"] == "pruned"
+    assert made.gate["difference"] == pytest.approx(-2.0)
+    assert report(last=episodes(np.full(COUNT, 100.0))).verdict == "FAIL"
+
+
+def test_report_json_has_the_keys_that_scripts_rely_on():
+    value = json.loads(report(small=True).files()["report.json"])
+    assert [stage["name"] for stage in value["stages"]] == ["dense", "pruned"]
+    assert value["baseline"]["name"] == "dense"
+    assert value["small_dense"]["return"]["mean"] == 300.0
+    assert {"verdict", "margin", "confidence", "episodes"} <= set(value["gate"])
+    assert value["environment"] == "CartPole-v1"
+    assert value["seeds"] == {"seed": 3, "episodes": list(range(COUNT))}
+    assert value["versions"]["tfdrlprune"]
+
+
+def test_a_stage_without_a_verdict_says_why_and_is_valid_json():
+    nothing = report(last=None, env=None, returns=None, episodes=None, verdict=None, gate=None)
+    assert json.loads(nothing.files()["report.json"])["gate"]["verdict"] is None
+    assert "No environment" in nothing.gate["message"]
+    unbounded = report(verdict="INCONCLUSIVE", gate=None)
+    assert unbounded.gate["verdict"] == "INCONCLUSIVE"
+    assert "--return-bounds LOW HIGH" in unbounded.gate["message"]
+
+
+def test_the_final_stage_must_have_been_measured():
+    with pytest.raises(ValueError, match="No stage is named 'int8'"):
+        Report.of([row("dense", DENSE, beside=None)], final="int8", env=None, seed=0)
+
+
+def test_as_text_every_number_stands_on_its_stages_line():
+    lines = str(report()).splitlines()
+    assert lines[0].split() == [
+        *("stage", "return", "(95", "%", "interval)", "parameters", "non-zero", "sparsity"),
+        *("bytes", "gzip", "latency", "us", "(p99)", "agreement", "verdict"),
+    ]
+    assert lines[1].split() == [
+        *("dense", "500", "(500", "to", "500)", "67,330", "67,330", "0.0%", "271,000"),
+        *("40,100", "7.1", "(9.0)"),
+    ]
+    assert lines[2].split()[-2:] == ["97.0%", "PASS"]
+    assert lines[-1].startswith("PASS: not worse than")
+
+
+@pytest.mark.parametrize(("width", "first"), [(160, "dense  "), (80, "stage")])
+def test_a_narrow_terminal_gets_one_column_a_stage_and_loses_no_number(width, first):
+    out = io.StringIO()
+    Console(file=out, width=width, color_system=None).print(report(small=True))
+    text = out.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    for number in ("67,330", "6,733", "90.0%", "271,000", "40,100", "97.0%", "300", "7.1"):
+        assert number in text
+    assert any(line.startswith(first) for line in text.splitlines())
+
+
+def test_brackets_in_a_name_are_no_markup():
+    rows = [row("dense", DENSE, beside=None), row("[red]x[/]", DENSE)]
+    assert "[red]x[/]" in str(Report.of(rows, final="[red]x[/]", env="CartPole-v1", seed=0))
+
+
+def test_the_page_says_the_verdict_first_and_then_the_numbers(page):
+    text = re.sub(r"\s+", " ", page.text)
+    body = text[text.rindex("CartPole-v1: pruned") :]
+    assert body.index("PASS") < body.index("It returns 498") < body.index("Stages,")
+    assert "6,733 of the dense policy's 67,330 parameters are left" in body
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_no_script(page):
+    assert not [tag for tag, _ in page.tags if tag in ("script", "link", "img", "iframe")]
+    addresses = [
+        value
+        for _, attrs in page.tags
+        for key, value in attrs.items()
+        if key in ("src", "href", "xlink:href") and value and not value.startswith("#")
+    ]
+    assert addresses == []
+    assert "@import" not in report().files()["report.html"].decode()
+
+
+def test_the_plot_draws_every_stage_in_colours_of_the_page(page):
+    content = report(small=True).files()["report.html"].decode()
+    svg = content[content.index("<svg") : content.index("</svg>")]
+    assert {"dense", "pruned", "small dense"} <= set(re.findall(r">([^<>]+)</text>", svg))
+    assert "var(--accent)" in svg
+    assert not re.search(r"#0[1-9]0[1-9]0[1-9]", svg)
+
+
+def test_the_page_escapes_what_comes_from_outside(page):
+    content = report(env="<script>alert(1)</script>").files()["report.html"].decode()
+    assert "<script>" not in content
+    assert "tfdrlprune compress &lt;x&gt;" in content
+
+
+def test_the_page_is_the_same_for_the_same_numbers():
+    assert report().files() == report().files()
+
+
+def test_a_report_without_returns_has_no_plot():
+    nothing = Report.of([row("dense", None)], final="dense", env=None, seed=0)
+    assert "<svg" not in nothing.files()["report.html"].decode()
+
+
+def test_write_makes_both_files_and_spares_a_folder_that_is_no_report(tmp_path):
+    report().write(tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"report.json", "report.html"}
+    with pytest.raises(FileExistsError, match="--force"):
+        report().write(tmp_path / "out")
+    report().write(tmp_path / "out", force=True)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.tex").write_text("years of work")
+    with pytest.raises(FileExistsError, match="something else"):
+        report().write(tmp_path / "home", force=True)

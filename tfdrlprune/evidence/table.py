@@ -1,0 +1,107 @@
+"""Stages as a table: the same cells for a terminal, for plain text and for the page."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from tfdrlprune.evidence.ledger import StageRow
+
+COLUMNS = (
+    *("stage", "return (95 % interval)", "parameters", "non-zero", "sparsity"),
+    *("bytes", "gzip", "latency us (p99)", "agreement", "verdict"),
+)
+
+
+def cells(row: StageRow) -> list[str]:
+    """Returns one row's cells, in the order of `COLUMNS`; empty where nothing was measured."""
+    return [
+        row.name.replace("_", " "),
+        _return(row),
+        f"{row.parameters:,}",
+        f"{row.nonzero:,}",
+        f"{row.sparsity:.1%}",
+        f"{row.size_bytes:,}",
+        f"{row.gzip_bytes:,}",
+        f"{row.latency_us['median']:.1f} ({row.latency_us['p99']:.1f})",
+        "" if row.agreement is None else f"{row.agreement:.1%}",
+        row.verdict or "",
+    ]
+
+
+def number(value: float) -> str:
+    """Returns a return with as many digits as people read: four, and none lost before the dot.
+
+    Example:
+        >>> number(-198.25), number(0.66666), number(10460.3)
+        ('-198.2', '0.6667', '10460')
+    """
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+class Ledger:
+    """The table for `rich`: one line a stage where it fits, else one column a stage.
+
+    Columns (or lines) that are empty for all stages are left out.
+    """
+
+    def __init__(self, rows: Sequence[StageRow]):
+        content = [cells(row) for row in rows]
+        used = [index for index in range(len(COLUMNS)) if any(line[index] for line in content)]
+        self._names = [COLUMNS[index] for index in used]
+        self._lines = [[line[index] for index in used] for line in content]
+
+    def __rich_console__(self, console: Any, options: Any) -> Any:
+        wide = self._wide()
+        fits = console.measure(wide, options=options.update(width=1_000)).maximum
+        yield wide if fits <= options.max_width else self._tall()
+
+    def _wide(self) -> Any:
+        table = _empty_table()
+        for name in self._names:
+            left = name in ("stage", "verdict")
+            table.add_column(name, justify="left" if left else "right", no_wrap=True)
+        for line in self._lines:
+            table.add_row(*map(_plain, line))
+        return table
+
+    def _tall(self) -> Any:
+        table = _empty_table()
+        table.add_column(self._names[0], no_wrap=True)
+        for line in self._lines:
+            table.add_column(line[0], justify="right", no_wrap=True)
+        for index, name in enumerate(self._names[1:], start=1):
+            # The interval goes below its mean.
+            table.add_row(name, *(_plain(line[index].replace(" (", "\n(")) for line in self._lines))
+        return table
+
+
+def text(rows: Sequence[StageRow]) -> str:
+    """Returns the table as plain text."""
+    from rich.console import Console
+
+    buffer = io.StringIO()
+    console = Console(file=buffer, width=250, color_system=None, legacy_windows=False)
+    console.print(Ledger(rows))
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+
+
+def _empty_table() -> Any:
+    from rich.table import Table
+
+    return Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+
+
+def _plain(cell: str) -> Any:
+    from rich.text import Text
+
+    return Text(cell)  # never markup: a folder may be named [red]
+
+
+def _return(row: StageRow) -> str:
+    if row.returns is None:
+        return ""
+    mean, low, high = (row.returns[key] for key in ("mean", "ci_low", "ci_high"))
+    interval = "" if low is None else f" ({number(low)} to {number(high)})"
+    return number(mean) + interval
