@@ -107,6 +107,7 @@ class AgentTrainer(tf.keras.Model):
         _refuse_full_models(callbacks)
         self._run_steps = self._planned_steps(steps, env_steps)
         self._run_begin.assign(self._step)
+        self._training_state = None  # BackupAndRestore deletes it, and the next fit asks for it
         batches = -(-self._run_steps // self._learner.steps_per_batch)
         per_epoch = -(-batches // min(epochs, batches))
         dataset = tf.data.Dataset.from_tensors(0).repeat()
