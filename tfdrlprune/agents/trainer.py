@@ -105,7 +105,7 @@ class AgentTrainer(tf.keras.Model):
         """
         callbacks = list(callbacks or ())
         _refuse_full_models(callbacks)
-        self._run_steps = self._planned_steps(steps, env_steps)
+        self._run_steps = self.planned_steps(steps, env_steps)
         self._run_begin.assign(self._step)
         self._training_state = None  # BackupAndRestore deletes it, and the next fit asks for it
         batches = -(-self._run_steps // self._learner.steps_per_batch)
@@ -129,6 +129,18 @@ class AgentTrainer(tf.keras.Model):
     def optimizer_step(self) -> int:
         """Returns the optimizer steps so far."""
         return int(self._step.numpy())
+
+    def planned_steps(self, steps: int | None = None, env_steps: int | None = None) -> int:
+        """Returns how many optimizer steps `fit` makes of these arguments, for schedules."""
+        if (steps is None) == (env_steps is None):
+            raise ValueError(
+                "fit takes steps (optimizer steps) or env_steps (environment steps), one of them. "
+                f"Received: steps={steps}, env_steps={env_steps}."
+            )
+        asked = steps if steps is not None else env_steps
+        if asked is None or asked < 1:
+            raise ValueError(f"A run has at least one step. Received: {asked}.")
+        return asked if steps is not None else self._learner.steps_for(asked)
 
     def prunable_networks(self) -> dict[str, tuple[Any, list[Any]]]:
         """Returns role -> (network, networks that follow it), for `PruningCallback`."""
@@ -161,17 +173,6 @@ class AgentTrainer(tf.keras.Model):
         if str(filepath).endswith((".h5", ".keras")):
             raise ValueError(_WEIGHTS_ONLY)
         super().save_weights(filepath, *args, **kwargs)
-
-    def _planned_steps(self, steps: int | None, env_steps: int | None) -> int:
-        if (steps is None) == (env_steps is None):
-            raise ValueError(
-                "fit takes steps (optimizer steps) or env_steps (environment steps), one of them. "
-                f"Received: steps={steps}, env_steps={env_steps}."
-            )
-        asked = steps if steps is not None else env_steps
-        if asked is None or asked < 1:
-            raise ValueError(f"A run has at least one step. Received: {asked}.")
-        return asked if steps is not None else self._learner.steps_for(asked)
 
     def _train_batch(self, iterator: Any) -> dict[str, float]:
         done = int(self._step - self._run_begin)
