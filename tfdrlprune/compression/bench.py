@@ -1,0 +1,144 @@
+"""The bench: every stage of a compression as an artifact, measured by running it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfdrlprune.deployment import artifact
+from tfdrlprune.deployment.exporter import export
+from tfdrlprune.evidence.bounds import Bounds
+from tfdrlprune.evidence.ledger import StageRow, measure_stage
+from tfdrlprune.evidence.report import Report
+from tfdrlprune.evidence.rollouts import record_observations, seeds_for
+from tfdrlprune.policies.form import Policy
+from tfdrlprune.recipe import Recipe
+from tfdrlprune.simulation import Environment
+
+# (what is going on, steps done, steps in all)
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How stages are judged.
+
+    Attributes:
+        episodes: on each stage's artifact, the same seeds for all.
+        margin: relative loss that the gate allows.
+        confidence: of the gate.
+        bounds: numbers that no return can leave; None takes the known ones of the environment, and
+            where there are none, nothing is decided.
+    """
+
+    episodes: int = 100
+    margin: float = 0.05
+    confidence: float = 0.95
+    bounds: Bounds | None = None
+
+
+class Bench:
+    """Exports stages into a temporary folder and measures them there.
+
+    Args:
+        env: what the artifacts run in; None measures what needs no environment.
+        judging: how.
+        seed: of the episodes.
+        observations: nested, batched: what exports are compared on and calibrated with; by default
+            recorded from the first stage.
+        progress: called with (what is going on, done, in all).
+    """
+
+    def __init__(
+        self,
+        env: Environment | None,
+        judging: Judging,
+        seed: int,
+        observations: Any = None,
+        progress: Progress | None = None,
+    ):
+        self._env, self._judging, self._seed = env, judging, seed
+        self._observations = observations
+        self._progress = progress or (lambda what, done, total: None)
+        self._rows: list[StageRow] = []
+        self._seeds = seeds_for("judging", seed, judging.episodes)
+        self._folder = tempfile.TemporaryDirectory(prefix="tfdrlprune-")
+
+    def add(
+        self,
+        name: str,
+        policy: Policy,
+        *,
+        precision: str = "float32",
+        dense_parameters: int | None = None,
+        recipe: Recipe | None = None,
+        pruned_layers: Sequence[str] | None = None,
+    ) -> StageRow:
+        """Exports a policy, measures the artifact, and returns what was found.
+
+        Args:
+            name: of the stage; the first is the baseline of the others.
+            policy: to be exported.
+            precision: of the artifact.
+            dense_parameters: of the policy before compression.
+            recipe: that pruned it; its sparsity must be found in the file.
+            pruned_layers: names of the layers that it was allowed to prune; None for all.
+        """
+        if self._observations is None and self._env is not None:
+            self._observations = record_observations(
+                policy, self._env, episodes=10, max_count=2_000, seed=self._seed
+            )
+        folder = self._path(name)
+        export(
+            policy,
+            folder,
+            precision=precision,
+            observations=self._observations,
+            recipe=recipe.to_dict() if recipe else None,
+            prunable=pruned_layers,
+            dense_parameters=dense_parameters,
+            requested_sparsity=recipe.sparsity if recipe else None,
+        )
+        row = measure_stage(
+            name,
+            folder,
+            self._env,
+            self._seeds,
+            baseline=self._rows[0] if self._rows else None,
+            bounds=self._judging.bounds,
+            margin=self._judging.margin,
+            confidence=self._judging.confidence,
+            progress=lambda done: self._progress(f"judging {name}", done, len(self._seeds)),
+        )
+        self._rows.append(row)
+        return row
+
+    def report(self, final: str, command: str | None = None) -> Report:
+        """Returns what was measured.
+
+        Args:
+            final: name of the stage that the verdict is about.
+            command: that makes this report again.
+        """
+        return Report.of(self._rows, final=final, env=self._env, seed=self._seed, command=command)
+
+    def write(self, report: Report, folder: str | os.PathLike[str], *, force: bool = False) -> Path:
+        """Writes the report's final artifact, as it was judged, with the report beside it.
+
+        Raises:
+            FileExistsError: the folder is there and may not be replaced.
+        """
+        source = self._path(report.final)
+        manifest = artifact.read(source)
+        files = {name: artifact.read_file(source, manifest, name) for name in manifest.files}
+        judged = dataclasses.replace(manifest, verdict=report.gate)
+        artifact.write(folder, files | report.files(), judged, force=force)
+        return Path(folder)
+
+    def _path(self, name: str) -> Path:
+        return Path(self._folder.name) / name
