@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from tfdrlprune._tf import tf
 
@@ -93,19 +92,35 @@ def check_requested(zeros: int, total: int, requested: float, kernels: int, prec
 
 
 def _stored_kernel(name: str, kernel: Array, stored: list[Operation]) -> Array:
-    """Returns the stored kernel that stands for ``kernel``: same size, nearest in value."""
-    nearest: Any = None
-    best = np.inf
-    for op in stored:
-        if op.kernel is None or op.kernel_values is None or op.kernel.size != kernel.size:
-            continue
-        off = float(np.abs(op.kernel_values.ravel() - kernel.ravel()).max(initial=0.0))
-        if off < best:
-            nearest, best = op.kernel, off
-    # int8 rounds by half a step: 1/254 of a channel's largest weight.
-    if nearest is None or best > 0.01 * float(np.abs(kernel).max(initial=0.0)) + 1e-12:
-        raise ValueError(
-            f"The kernel of {name!r} {kernel.shape} is not in the converted model, so its zeros "
-            "cannot be counted and it is not written. Is it folded with a BatchNormalization?"
+    """Returns the stored kernel that stands for ``kernel``.
+
+    Of the same size, with the same direction in every channel: what the converter folds into a
+    kernel (BatchNormalization, a division by 255) scales channels, which keeps zeros.
+    """
+    candidates = [
+        op for op in stored if op.kernel_values is not None and op.kernel_values.size == kernel.size
+    ]
+    # The layer's own name decides between kernels that are alike.
+    candidates.sort(key=lambda op: op.layer != name)
+    for op in candidates:
+        if _alike(kernel, np.asarray(op.kernel_values).reshape(kernel.shape)):
+            return np.asarray(op.kernel)
+    raise ValueError(
+        f"The kernel of {name!r} {kernel.shape} is not in the converted model, so its zeros cannot "
+        "be counted and it is not written."
+    )
+
+
+def _alike(first: Array, second: Array) -> bool:
+    """Tells whether two kernels differ, channel by channel, in scale and rounding only."""
+    rows = [
+        # A depthwise kernel, and any with one output, has its channels last.
+        (kernel if len(kernel) > 1 else np.moveaxis(kernel, -1, 0)).reshape(
+            len(kernel) if len(kernel) > 1 else kernel.shape[-1], -1
         )
-    return np.asarray(nearest)
+        for kernel in (first.astype(np.float64), second)
+    ]
+    norms = [np.linalg.norm(matrix, axis=1) for matrix in rows]
+    product = np.abs(np.sum(rows[0] * rows[1], axis=1))
+    # int8 turns a row by less than a hundredth; another kernel's rows stand anyhow.
+    return bool(np.all(product >= 0.99 * norms[0] * norms[1]))

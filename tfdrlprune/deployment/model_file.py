@@ -37,7 +37,7 @@ class Operation:
     Attributes:
         kind: TFLite's name, such as ``"FULLY_CONNECTED"``.
         layer: name of the Keras layer that it comes from, as far as the tensors' names tell it.
-        input_dtypes: of its inputs, kernel and bias included.
+        input_dtypes: of its inputs, kernel and bias included; such as ``"int8"``.
         outputs: names of its output tensors.
         output_shapes: their shapes.
         kernel: as stored (output channels first, except for depthwise), or None.
@@ -119,7 +119,7 @@ class _Reader:
         return Operation(
             kind=kind,
             layer=_layer(tensors[named].name.decode()),
-            input_dtypes=tuple(self.types[tensors[i].type] for i in inputs if i >= 0),
+            input_dtypes=tuple(self.types[tensors[i].type].lower() for i in inputs if i >= 0),
             outputs=tuple(tensors[i].name.decode() for i in op.outputs),
             output_shapes=tuple(
                 () if tensors[i].shape is None else tuple(map(int, tensors[i].shape))

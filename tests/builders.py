@@ -1,0 +1,128 @@
+"""Small policies, agents and networks that several tests build on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfdrlprune._tf import tf
+from tfdrlprune._tf_agents import tf_agents  # noqa: F401  must come before its parts
+
+# isort: split
+import numpy as np
+from tf_agents.agents.dqn import dqn_agent
+from tf_agents.agents.ppo import ppo_clip_agent
+from tf_agents.networks import actor_distribution_network, q_network, value_network
+from tf_agents.specs import tensor_spec
+from tf_agents.trajectories import time_step as ts
+
+from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.normalizer import ObservationNormalizer
+from tfdrlprune.specs import ArraySpec, Head
+
+VECTOR = tensor_spec.BoundedTensorSpec((4,), tf.float32, -3.0, 3.0, name="observation")
+CHOICE = tensor_spec.BoundedTensorSpec((), tf.int64, 0, 2, name="action")
+FORCE = tensor_spec.BoundedTensorSpec((2,), tf.float32, [-2.0, -1.0], [2.0, 3.0], name="action")
+
+
+@tf.keras.utils.register_keras_serializable(package="tests")
+class Scale(tf.keras.layers.Layer):
+    """Images to [0, 1], as a user's registered layer does."""
+
+    def call(self, inputs: Any) -> Any:
+        return tf.cast(inputs, tf.float32) / 255.0
+
+
+def dqn(network: Any = None, observation: Any = VECTOR, action: Any = CHOICE) -> Any:
+    """Returns a DqnAgent whose weights are random, biases too."""
+    network = network or q_network.QNetwork(observation, action, fc_layer_params=(16, 8))
+    agent = dqn_agent.DqnAgent(
+        ts.time_step_spec(observation),
+        action,
+        network,
+        tf.keras.optimizers.Adam(1e-3),
+        train_step_counter=tf.Variable(0, dtype=tf.int64),
+    )
+    agent.initialize()
+    randomize(agent._q_network.variables)
+    return agent
+
+
+def ppo(
+    observation: Any = VECTOR,
+    action: Any = FORCE,
+    actor: Any = None,
+    normalize: bool = True,
+    **network: Any,
+) -> Any:
+    """Returns a PPOClipAgent with random weights."""
+    network = network or {"fc_layer_params": (16, 8)}
+    actor = actor or actor_distribution_network.ActorDistributionNetwork(
+        observation, action, **network
+    )
+    value = value_network.ValueNetwork(observation, **network)
+    agent = ppo_clip_agent.PPOClipAgent(
+        ts.time_step_spec(observation),
+        action,
+        tf.keras.optimizers.Adam(1e-3),
+        actor_net=actor,
+        value_net=value,
+        normalize_observations=normalize,
+        train_step_counter=tf.Variable(0, dtype=tf.int64),
+    )
+    agent.initialize()
+    randomize(agent.actor_net.variables)
+    return agent
+
+
+def randomize(variables: Any, seed: int = 0) -> None:
+    """Gives every variable random numbers, so that no bias is zero."""
+    generator = np.random.default_rng(seed)
+    for variable in variables:
+        size = np.sqrt(variable.shape[0]) if len(variable.shape) > 1 else 2.0
+        variable.assign(generator.normal(size=variable.shape) / size)
+
+
+def greedy(agent: Any, observations: Any) -> Any:
+    """Returns the agent's own greedy actions for a batch of observations."""
+    count = len(tf.nest.flatten(observations)[0])
+    step = ts.restart(tf.nest.map_structure(tf.constant, observations), batch_size=count)
+    return np.asarray(agent.policy.action(step).action)
+
+
+def mlp(
+    head: Head | None = None,
+    action: ArraySpec | None = None,
+    *,
+    sizes: tuple[int, ...] = (4, 16, 8),
+    outputs: int = 3,
+    normalizer: ObservationNormalizer | None = None,
+    seed: int = 0,
+) -> Policy:
+    """Returns a policy of Dense layers with random weights."""
+    inputs = tf.keras.Input((sizes[0],), name="observation")
+    tensor = inputs if normalizer is None else normalizer(inputs)
+    for index, size in enumerate(sizes[1:]):
+        tensor = tf.keras.layers.Dense(size, activation="relu", name=f"hidden_{index}")(tensor)
+    tensor = tf.keras.layers.Dense(outputs, name="outputs")(tensor)
+    model = tf.keras.Model(inputs, tensor, name="policy")
+    randomize(model.trainable_variables, seed)
+    head = head or Head("argmax")
+    action = action or ArraySpec("action", (), "int64", 0, outputs - 1)
+    observation = ArraySpec("observation", (sizes[0],), "float32", -3.0, 3.0)
+    return Policy(model, head, observation, action, "test")
+
+
+def forward(policy: Policy, observations: Any) -> Any:
+    """Returns the outputs of `mlp` worked out in NumPy."""
+    tensor = np.asarray(observations, np.float64)
+    for layer in policy.model.layers:
+        if isinstance(layer, ObservationNormalizer):
+            mean, variance = layer.statistics()
+            tensor = np.clip(
+                (tensor - mean) / np.sqrt(variance + layer.epsilon), -layer.clip, layer.clip
+            )
+        if isinstance(layer, tf.keras.layers.Dense):
+            kernel, bias = (weight.astype(np.float64) for weight in layer.get_weights())
+            tensor = tensor @ kernel + bias
+            tensor = np.maximum(tensor, 0) if layer.name != "outputs" else tensor
+    return tensor

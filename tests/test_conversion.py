@@ -1,0 +1,324 @@
+"""TF-Agents agents and networks become policies that act as they do."""
+
+from tfdrlprune._tf import tf
+from tfdrlprune._tf_agents import tf_agents  # noqa: F401  must come before its parts
+
+import numpy as np
+import pytest
+from builders import CHOICE, FORCE, VECTOR, Scale, dqn, greedy, ppo, randomize
+
+# isort: split
+from tf_agents.agents.dqn import dqn_agent
+from tf_agents.networks import (
+    actor_distribution_network,
+    encoding_network,
+    normal_projection_network,
+    q_network,
+    q_rnn_network,
+    sequential,
+)
+from tf_agents.specs import tensor_spec
+from tf_agents.trajectories import time_step as ts
+
+from tfdrlprune import policies
+from tfdrlprune.policies import proof
+from tfdrlprune.specs import ArraySpec, Head
+
+IMAGE = tensor_spec.BoundedTensorSpec((12, 10, 2), tf.uint8, 0, 255)
+NESTED = {
+    "camera": IMAGE,
+    "body": (tensor_spec.TensorSpec((3,), tf.float32), tensor_spec.TensorSpec((), tf.float32)),
+}
+
+
+def vectors(count=200, seed=5):
+    return np.random.default_rng(seed).normal(size=(count, 4)).astype(np.float32) * 2
+
+
+def nested(count=40, seed=5):
+    generator = np.random.default_rng(seed)
+    return {
+        "camera": generator.integers(0, 256, (count, 12, 10, 2)).astype(np.uint8),
+        "body": (
+            generator.normal(size=(count, 3)).astype(np.float32),
+            generator.normal(size=count).astype(np.float32),
+        ),
+    }
+
+
+def test_a_q_network_becomes_its_argmax():
+    agent = dqn()
+    policy = policies.from_agent(agent)
+    batch = vectors()
+    np.testing.assert_array_equal(policy(batch), greedy(agent, batch))
+    values, _ = agent._q_network(tf.constant(batch))
+    np.testing.assert_allclose(policy.outputs(batch), values, atol=1e-5)
+    assert len(set(policy(batch).tolist())) > 1
+    assert policy.head == Head("argmax")
+    assert policy.observation_spec == ArraySpec("observation", (4,), "float32", -3.0, 3.0)
+    assert policy.source == "DqnAgent"
+
+
+def test_a_policy_shares_no_weights_with_its_agent():
+    agent = dqn()
+    policy = policies.from_agent(agent)
+    batch = vectors()
+    before = policy.outputs(batch)
+    randomize(agent._q_network.variables, seed=9)
+    np.testing.assert_array_equal(policy.outputs(batch), before)
+
+
+def test_a_sequential_network_with_dropout_and_norms_becomes_its_argmax():
+    network = sequential.Sequential(
+        [
+            tf.keras.layers.Dense(12, activation="tanh", kernel_regularizer="l2"),
+            tf.keras.layers.LayerNormalization(),
+            tf.keras.layers.Dropout(0.5),
+            sequential.Sequential([tf.keras.layers.Dense(8), tf.keras.layers.LeakyReLU(0.1)]),
+            tf.keras.layers.Dense(3, kernel_initializer=tf.compat.v1.zeros_initializer()),
+        ],
+        input_spec=VECTOR,
+    )
+    agent = dqn(network)
+    policy = policies.from_agent(agent)
+    np.testing.assert_array_equal(policy(vectors()), greedy(agent, vectors()))
+    assert [layer.name for layer in policy.model.layers][-1] == "outputs"
+
+
+def test_the_environments_own_numbers_come_out():
+    agent = dqn()
+    policy = policies.from_agent(agent, action=ArraySpec("action", (), "int32", 10, 12))
+    actions = policy(vectors())
+    assert actions.dtype == np.int32
+    np.testing.assert_array_equal(actions, greedy(agent, vectors()) + 10)
+
+
+def test_an_action_spec_of_another_size_is_refused():
+    with pytest.raises(ValueError, match="does not fit the agent's"):
+        policies.from_agent(dqn(), action=ArraySpec("action", (), "int64", 0, 3))
+
+
+def test_ppo_with_its_normaliser_becomes_its_squashed_mean():
+    agent = ppo()
+    seen = np.random.default_rng(0).normal(size=(500, 4)) * [1e-3, 1, 30, 5] + [0, 5, -80, 1000]
+    agent._observation_normalizer.update(tf.constant(seen, tf.float32))
+    policy = policies.from_agent(agent)
+    batch = seen[:100].astype(np.float32)
+    batch[:10] += 1e4  # far outside, so that the clip at 5 acts
+    np.testing.assert_allclose(policy(batch), greedy(agent, batch), atol=1e-5)
+    assert policy.head == Head("tanh", 2.0, (0.0, 1.0))
+    assert policy.action_spec == ArraySpec("action", (2,), "float32", (-2.0, -1.0), (2.0, 3.0))
+    mean, variance = policy.normalizers[0].statistics()
+    np.testing.assert_allclose(mean, seen.mean(0), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(variance, seen.var(0), rtol=1e-3)
+
+
+def test_a_normaliser_that_has_seen_nothing_is_rebuilt_too():
+    agent = ppo()
+    np.testing.assert_allclose(
+        policies.from_agent(agent)(vectors()), greedy(agent, vectors()), atol=1e-5
+    )
+
+
+def test_discrete_ppo_becomes_the_argmax_of_its_logits():
+    agent = ppo(action=CHOICE, normalize=False)
+    policy = policies.from_agent(agent)
+    assert policy.normalizers is None
+    np.testing.assert_array_equal(policy(vectors()), greedy(agent, vectors()))
+    assert len(set(policy(vectors()).tolist())) > 1
+
+
+def test_an_actor_without_squashing_is_clipped_to_the_bounds():
+    def plain(spec):
+        return normal_projection_network.NormalProjectionNetwork(spec, mean_transform=None)
+
+    actor = actor_distribution_network.ActorDistributionNetwork(
+        VECTOR, FORCE, fc_layer_params=(8,), continuous_projection_net=plain
+    )
+    agent = ppo(actor=actor, fc_layer_params=(8,))
+    policy = policies.from_agent(agent)
+    assert policy.head == Head("affine")
+    actions = policy(vectors())
+    assert (actions == [2, 3]).any(0).all()
+    np.testing.assert_allclose(actions, greedy(agent, vectors()), atol=1e-5)
+
+
+def test_images_and_several_observations_go_through_their_own_layers():
+    network = {
+        "preprocessing_layers": {
+            "camera": tf.keras.models.Sequential(
+                [Scale(), tf.keras.layers.Conv2D(3, 3, 2), tf.keras.layers.Flatten()]
+            ),
+            "body": (tf.keras.layers.Dense(4), tf.keras.layers.Reshape((1,))),
+        },
+        "preprocessing_combiner": tf.keras.layers.Concatenate(),
+        "fc_layer_params": (16,),
+        "activation_fn": tf.nn.elu,
+    }
+    network = q_network.QNetwork(NESTED, CHOICE, **network)
+    agent = dqn(network, NESTED)
+    policy = policies.from_agent(agent)
+    assert policy.model.input_names == ["body/0", "body/1", "camera"]
+    np.testing.assert_array_equal(policy(nested()), greedy(agent, nested()))
+
+
+def test_a_convolutional_actor_takes_uint8_images():
+    agent = ppo(
+        IMAGE,
+        preprocessing_layers=Scale(),
+        conv_layer_params=[(4, 3, 2), (4, 2, 1)],
+        fc_layer_params=(8,),
+        normalize=False,
+    )
+    policy = policies.from_agent(agent)
+    images = nested()["camera"]
+    np.testing.assert_allclose(policy(images), greedy(agent, images), atol=1e-5)
+    assert policy.observation_spec == ArraySpec("observation", (12, 10, 2), "uint8", 0, 255)
+
+
+def test_normalised_integers_are_truncated_as_tf_agents_does():
+    spec = tensor_spec.BoundedTensorSpec((3,), tf.int32, 0, 200)
+    agent = ppo(spec)
+    seen = np.random.default_rng(0).integers(0, 200, (300, 3)).astype(np.int32)
+    agent._observation_normalizer._avg[0].assign([100.0, 100, 100])
+    agent._observation_normalizer._m2[0].assign([300.0, 300, 300])
+    agent._observation_normalizer._count[0].assign([1.0, 1, 1])
+    policy = policies.from_agent(agent)
+    np.testing.assert_allclose(policy(seen), greedy(agent, seen), atol=1e-5)
+
+
+def test_a_network_alone_becomes_a_policy():
+    network = q_network.QNetwork(VECTOR, CHOICE, fc_layer_params=(8,))
+    network.create_variables()
+    policy = policies.from_network(
+        network,
+        ArraySpec("observation", (4,), "float32", -3.0, 3.0),
+        ArraySpec("action", (), "int64", 1, 3),
+    )
+    values, _ = network(tf.constant(vectors()))
+    np.testing.assert_array_equal(policy(vectors()), np.argmax(values, 1) + 1)
+    actor = ppo(normalize=False).actor_net
+    policy = policies.from_network(
+        actor, ArraySpec("observation", (4,), "float32"), policies.from_agent(ppo()).action_spec
+    )
+    mode = actor(tf.constant(vectors()), tf.ones(200, tf.int32), ())[0].mode()
+    np.testing.assert_allclose(policy(vectors()), mode, atol=1e-5)
+
+
+class Doubled(q_network.QNetwork):
+    """Looks like a QNetwork, and is not."""
+
+    def call(self, observation, step_type=None, network_state=(), training=False):
+        value, state = super().call(observation, step_type, network_state, training)
+        return -value, state
+
+
+def test_a_network_that_is_not_what_it_looks_like_is_found_out():
+    with pytest.raises(ValueError, match=r"acts differently: \d+ of 256 actions, by a score of"):
+        policies.from_agent(dqn(Doubled(VECTOR, CHOICE, fc_layer_params=(8,))))
+
+
+def test_the_proof_says_how_far_off_a_continuous_policy_is():
+    policy = policies.from_agent(ppo(normalize=False))
+    actions = policy(vectors()).astype(np.float64)
+    row = np.argmin(np.abs(actions[:, 0]))  # within (-1, 1), where relative is absolute
+    actions[row, 0] += 0.5
+    with pytest.raises(ValueError, match=r"it acts differently: off by up to 0\.5 .* on 1 of 200"):
+        proof.prove(policy, actions, [vectors()], "it")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: dqn(
+                sequential.Sequential(
+                    [
+                        tf.keras.layers.Lambda(lambda x: x, name="mine"),
+                        tf.keras.layers.Dense(3),
+                    ],
+                    input_spec=VECTOR,
+                )
+            ),
+            r"'mine' \(Lambda\) cannot be rebuilt.*holds code",
+        ),
+        (
+            lambda: dqn(q_rnn_network.QRnnNetwork(VECTOR, CHOICE, lstm_size=(4,))),
+            "QRnnNetwork.*recurrent",
+        ),
+        (
+            lambda: dqn(
+                q_network.QNetwork(
+                    VECTOR,
+                    CHOICE,
+                    fc_layer_params=(4,),
+                    dropout_layer_params=[{"rate": 0.5, "permanent": True}],
+                )
+            ),
+            "acts at random",
+        ),
+        (
+            lambda: dqn(
+                q_network.QNetwork(
+                    VECTOR, CHOICE, fc_layer_params=(4,), activation_fn=lambda x: x * 2
+                )
+            ),
+            r"\(Dense\) cannot be rebuilt",
+        ),
+        (
+            lambda: ppo(
+                actor=actor_distribution_network.ActorDistributionNetwork(
+                    VECTOR,
+                    FORCE,
+                    fc_layer_params=(4,),
+                    continuous_projection_net=lambda spec: (
+                        normal_projection_network.NormalProjectionNetwork(
+                            spec, mean_transform=lambda mean, _: mean * 2
+                        )
+                    ),
+                )
+            ),
+            "mean transforms",
+        ),
+        (tf.keras.Sequential, "Received: Sequential"),
+    ],
+)
+def test_what_cannot_be_rebuilt_is_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        policies.from_agent(make())
+
+
+def test_masks_of_allowed_actions_are_refused():
+    spec = {"state": VECTOR, "mask": tensor_spec.BoundedTensorSpec((3,), tf.int32, 0, 1)}
+    agent = dqn_agent.DqnAgent(
+        ts.time_step_spec(spec),
+        CHOICE,
+        q_network.QNetwork(VECTOR, CHOICE, fc_layer_params=(4,)),
+        tf.keras.optimizers.Adam(1e-3),
+        observation_and_action_constraint_splitter=lambda o: (o["state"], o["mask"]),
+        train_step_counter=tf.Variable(0, dtype=tf.int64),
+    )
+    with pytest.raises(ValueError, match="mask of allowed actions"):
+        policies.from_agent(agent)
+
+
+def test_the_private_names_of_tf_agents_are_where_they_were():
+    agent = dqn()
+    assert agent.policy.wrapped_policy._q_network is agent._q_network
+    encoder = agent._q_network._encoder
+    assert isinstance(encoder, encoding_network.EncodingNetwork)
+    assert encoder._flat_preprocessing_layers is None
+    assert encoder._preprocessing_combiner is None
+    assert encoder._preprocessing_nest is None
+    assert [type(layer).__name__ for layer in encoder._postprocessing_layers] == [
+        "Flatten",
+        "Dense",
+        "Dense",
+    ]
+    assert agent._q_network._q_value_layer.units == 3
+    actor = ppo().policy.wrapped_policy
+    assert actor._observation_normalizer._get_mean_var_estimates()
+    projection = actor._actor_network._projection_networks
+    assert projection._mean_transform is normal_projection_network.tanh_squash_to_spec
+    assert projection._scale_distribution is False
+    assert projection._means_projection_layer.units == 2
