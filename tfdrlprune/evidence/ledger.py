@@ -182,16 +182,19 @@ def agreement(actions: Array, others: Array, manifest: artifact.Manifest) -> flo
     return float(equal.reshape(len(actions), -1).all(axis=1).mean())
 
 
-def _visited(policy: runtime.Policy, folder: Any, env: Environment | None) -> Any:
-    """Returns observations that the policy meets in its environment, else its test vectors."""
-    if env is not None:
-        return record_observations(
-            policy, env, episodes=_RECORDED_EPISODES, max_count=_VISITED, seed=0
-        )
-    nest = policy.manifest.observation
-    content = artifact.read_file(folder, policy.manifest, artifact.VECTORS_FILE)
+def vectors_of(folder: str | os.PathLike[str], manifest: artifact.Manifest) -> Any:
+    """Returns the observations that an artifact carries, nested, [count, ...]."""
+    nest = manifest.observation
+    content = artifact.read_file(folder, manifest, artifact.VECTORS_FILE)
     with np.load(io.BytesIO(content), allow_pickle=False) as stored:
         return pack_like(nest, [stored[f"observation/{leaf.name}"] for leaf in flatten(nest)])
+
+
+def _visited(policy: runtime.Policy, folder: Any, env: Environment | None) -> Any:
+    """Returns observations that the policy meets in its environment, else its test vectors."""
+    if env is None:
+        return vectors_of(folder, policy.manifest)
+    return record_observations(policy, env, episodes=_RECORDED_EPISODES, max_count=_VISITED, seed=0)
 
 
 def _episodes_of(baseline: StageRow) -> Episodes:

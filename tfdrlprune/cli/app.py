@@ -1,0 +1,92 @@
+"""The group of commands, and the one place where an error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from tfdrlprune._version import __version__
+from tfdrlprune.cli import benchmark, compress, demo, evaluate, export, inspect, train
+from tfdrlprune.cli.exits import BAD_INPUT, DONE, INTERRUPTED, UNEXPECTED
+
+DEBUG = "TFDRLPRUNE_DEBUG"
+_PACKAGE = str(Path(__file__).parents[1])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="tfdrlprune")
+def app() -> None:
+    """Makes deep-RL policies small and fast, and judges the exported file in its environment.
+
+    Exit codes: 0 done, and PASS where asked; 1 unexpected error; 2 bad use or bad input; 3 the gate
+    says FAIL; 4 the gate is INCONCLUSIVE.
+    """
+
+
+for _command in (train, compress, export, evaluate, inspect, benchmark, demo):
+    app.add_command(_command.command)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs the command and returns its exit code; errors become one line on stderr.
+
+    An error that this package raised on bad input is exit code 2. Anything else is a bug, of ours
+    or of a library, and exit code 1. TFDRLPRUNE_DEBUG=1 shows the traceback of either.
+    """
+    try:
+        code = app.main(args=list(arguments), prog_name="tfdrlprune", standalone_mode=False)
+    except click.ClickException as error:
+        return _bad_use(error)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted. No output folder was left behind.", err=True)
+        return INTERRUPTED
+    except Exception as error:
+        return _failed(error)
+    return code if isinstance(code, int) else DONE
+
+
+def _bad_use(error: click.ClickException) -> int:
+    context = getattr(error, "ctx", None)
+    hint = f" See {context.command_path} --help." if context is not None else ""
+    click.echo(f"Error: {_one_line(error.format_message())}{hint}", err=True)
+    return BAD_INPUT
+
+
+def _failed(error: Exception) -> int:
+    if os.environ.get(DEBUG):
+        traceback.print_exception(error, file=sys.stderr)
+    if is_bad_input(error):
+        click.echo(f"Error: {_one_line(str(error))}", err=True)
+        return BAD_INPUT
+    name = type(error).__name__
+    click.echo(
+        f"Unexpected error: {name}: {_one_line(str(error))[:500]} "
+        f"(Set {DEBUG}=1 to see the traceback.)",
+        err=True,
+    )
+    return UNEXPECTED
+
+
+def is_bad_input(error: BaseException) -> bool:
+    """Tells whether an error says that something is wrong with what the user gave.
+
+    Files and imports are what they are. Other errors are such only where our own code raised them:
+    a ValueError from the depths of a library is a bug, and its message would explain nothing.
+    """
+    if isinstance(error, (ImportError, OSError)):
+        return True
+    if not isinstance(error, (ValueError, TypeError)):
+        return False
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame is not None and frame.tb_frame.f_code.co_filename.startswith(_PACKAGE)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,90 @@
+"""``tfdrlprune compress``: prunes a trained policy, quantizes, exports, judges."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfdrlprune.cli import exits, options, output, sources
+
+
+@click.command(
+    "compress",
+    short_help="Make a trained policy small, and judge it.",
+    epilog=options.example("tfdrlprune compress runs/cartpole --precision int8 --out small/"),
+)
+@click.argument("source", type=options.ANY)
+@click.option("--env", help="Where it is taught and judged; a run knows its own.")
+@click.option("--observations", type=options.FILE, help="Recorded ones, as an .npz.")
+@click.option(
+    "--recipe", "recipe_file", type=options.FILE, help="TOML; flags go before what it says."
+)
+@options.recipe
+@options.gate
+@click.option(
+    "--small-dense",
+    is_flag=True,
+    help="Also teach a dense network of as few parameters, for comparison.",
+)
+@options.out
+@options.seed
+@options.json_file
+def command(
+    source: Path,
+    env: str | None,
+    observations: Path | None,
+    recipe_file: Path | None,
+    episodes: int,
+    margin: float,
+    confidence: float,
+    bounds: tuple[float, float] | None,
+    small_dense: bool,
+    out: Path,
+    force: bool,
+    seed: int,
+    json_file: Path | None,
+    **flags: Any,
+) -> int:
+    """Makes the policy at SOURCE small, and writes the artifact with report.json and report.html.
+
+    SOURCE is a run folder, a PolicySaver SavedModel or a Keras file. Exit codes: 0 PASS, 3 FAIL,
+    4 INCONCLUSIVE; with --observations alone nothing is judged.
+    """
+    output.check_json(json_file)
+    recipe = options.build_recipe(recipe_file, flags)
+    if observations is None:
+        env = sources.environment_of(source, env)
+    if env is None and observations is None:
+        raise click.UsageError(f"Give --env or --observations: {source} does not name its own.")
+    from tfdrlprune.compression.bench import Judging
+    from tfdrlprune.compression.pipeline import compress
+    from tfdrlprune.deployment import artifact
+    from tfdrlprune.folders import check_free
+
+    check_free(out, force=force, replaces=artifact.is_artifact)
+    policy = sources.load_policy(source, env)
+    batch = None
+    if observations is not None:
+        batch = sources.load_observations(observations, policy.observation_spec)
+    with output.progress() as progress:
+        result = compress(
+            policy,
+            env,
+            recipe,
+            observations=batch,
+            judging=Judging(episodes, margin, confidence, bounds),
+            small_dense=small_dense,
+            seed=seed,
+            progress=progress,
+        )
+    asked = shlex.join(["tfdrlprune", *sys.argv[1:]])
+    result = dataclasses.replace(result, report=dataclasses.replace(result.report, command=asked))
+    result.export(out, force=force)
+    output.write_json(json_file, result.report.to_dict())
+    output.show(result.report, f"Wrote {out}.")
+    return exits.of_verdicts([result.report.verdict])

@@ -1,0 +1,135 @@
+"""Options that commands share; those of the recipe are made from its fields."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from tfdrlprune.recipe import Recipe
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+FRACTION = click.FloatRange(0, 1, min_open=True, max_open=True)
+ANY = click.Path(path_type=Path)
+
+
+def example(line: str) -> str:
+    """Returns the end of a command's help: an example in a line of its own."""
+    return f"\b\nExample:\n  {line}"
+
+
+def seed(command: Command) -> Command:
+    """Adds ``--seed``."""
+    option = click.option(
+        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance."
+    )
+    return option(command)
+
+
+def json_file(command: Command) -> Command:
+    """Adds ``--json``."""
+    option = click.option(
+        "--json", "json_file", type=FILE, help="Write the result to this file as JSON."
+    )
+    return option(command)
+
+
+def out(command: Command) -> Command:
+    """Adds ``--out`` and ``--force``."""
+    folder = click.option(
+        "--out", type=FOLDER, required=True, help="Folder to write, whole or not at all."
+    )
+    force = click.option(
+        "--force", is_flag=True, help="Replace the output folder if it is one of ours."
+    )
+    return folder(force(command))
+
+
+def gate(command: Command) -> Command:
+    """Adds what the gate is asked: ``--episodes --margin --confidence --return-bounds``."""
+    options = (
+        click.option(
+            *("--episodes",),
+            type=click.IntRange(min=1),
+            default=100,
+            show_default=True,
+            help="To judge on, the same seeds for all.",
+        ),
+        click.option(
+            *("--margin",),
+            type=FRACTION,
+            default=0.05,
+            show_default=True,
+            help="Relative loss allowed.",
+        ),
+        click.option(
+            *("--confidence",),
+            type=FRACTION,
+            default=0.95,
+            show_default=True,
+            help="One minus the chance of a wrong verdict.",
+        ),
+        click.option(
+            *("--return-bounds", "bounds"),
+            type=float,
+            nargs=2,
+            metavar="LOW HIGH",
+            help="Numbers that no return can leave; known for the classic tasks.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def recipe(command: Command) -> Command:
+    """Adds an option for each field of `Recipe`; one that is not given comes as None."""
+    for each in reversed(dataclasses.fields(Recipe)):
+        command = _recipe_option(each, f"  [default: {each.default}]")(command)
+    return command
+
+
+def pruning(command: Command) -> Command:
+    """Adds the options of `Recipe` that say how to prune; without ``--sparsity`` nothing is."""
+    for each in reversed(dataclasses.fields(Recipe)):
+        if each.name != "precision":
+            default = "" if each.name == "sparsity" else f"  [default: {each.default}]"
+            command = _recipe_option(each, default)(command)
+    return command
+
+
+def _recipe_option(
+    field: dataclasses.Field[Any], default: str
+) -> Callable[[Callable[..., Any]], Any]:
+    text = field.metadata["help"]
+    name = f"--{field.name.replace('_', '-')}"
+    if isinstance(field.default, tuple):
+        return click.option(name, field.name, multiple=True, default=None, help=text)
+    choices = field.metadata.get("choices")
+    kind = click.Choice(list(choices)) if choices else type(field.default)
+    return click.option(name, field.name, type=kind, default=None, help=text + default)
+
+
+def build_recipe(file: Path | None, flags: dict[str, Any]) -> Recipe:
+    """Returns the recipe of a TOML file, or the default one, with the given flags in place.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no recipe, or a value is out of range.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        try:
+            values = Recipe.from_toml(file.read_text(encoding="utf-8")).to_dict()
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from error
+    names = {field.name for field in dataclasses.fields(Recipe)}
+    given = {name: value for name, value in flags.items() if name in names}
+    values |= {name: value for name, value in given.items() if value not in (None, ())}
+    return Recipe.from_dict(values)

@@ -1,0 +1,98 @@
+"""What commands print and write: results, JSON files, progress."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+Progress = Callable[[str, int, int], None]
+
+
+def show(*results: Any) -> None:
+    """Prints results on stdout: with colours on a terminal, as wide as need be elsewhere."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 250, highlight=False)
+    for result in results:
+        console.print(result, soft_wrap=isinstance(result, str), markup=False)
+
+
+def check_json(path: Path | None) -> None:
+    """Raises FileNotFoundError if the folder of a JSON file is not there, before any work."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"--json {path}: there is no folder {path.absolute().parent}.")
+
+
+def write_json(path: Path | None, value: Any) -> None:
+    """Writes a JSON file, whole or not at all; None writes nothing."""
+    if path is None:
+        return
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        partial.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Progress]:
+    """Yields a function of (what is going on, done, in all): bars on a terminal, else lines.
+
+    It goes to stderr, so that results can be piped.
+    """
+    if not sys.stderr.isatty():
+        yield _Lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Bars(*columns, console=Console(stderr=True)) as bars:
+        yield _Tasks(bars)
+
+
+def counting(progress: Progress, what: str, total: int) -> Callable[[int], None]:
+    """Returns a function of the number done, for those who know one thing only."""
+    return lambda done: progress(what, done, total)
+
+
+class _Lines:
+    """One line when something begins, and one when it is done."""
+
+    def __init__(self) -> None:
+        self._now = ""
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        stage = what.split(":", maxsplit=1)[0]
+        if stage != self._now:
+            self._now = stage
+            print(f"{stage} ...", file=sys.stderr, flush=True)
+        if done == total:
+            print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
+
+
+class _Tasks:
+    """One bar for each thing that goes on; what follows a colon is its news."""
+
+    def __init__(self, bars: Any) -> None:
+        self._bars = bars
+        self._tasks: dict[str, Any] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        stage = what.split(":", maxsplit=1)[0]
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=total)
+        self._bars.update(self._tasks[stage], completed=done, total=total, description=what)

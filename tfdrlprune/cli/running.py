@@ -1,0 +1,239 @@
+"""A training run: built, trained with backups, and written as one folder."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfdrlprune._tf import tf
+
+from tfdrlprune import agents, policies
+from tfdrlprune._console import silent
+from tfdrlprune.agents import spaces
+from tfdrlprune.agents.environments import spaces_of
+from tfdrlprune.agents.evaluation import EvaluationCallback
+from tfdrlprune.agents.trainer import AgentTrainer
+from tfdrlprune.cli.sources import RUN_FILE, is_run
+from tfdrlprune.evidence import machine
+from tfdrlprune.evidence.rollouts import roll_out, seeds_for
+from tfdrlprune.evidence.statistics import summarize
+from tfdrlprune.folders import atomic_folder, check_free
+from tfdrlprune.policies.form import Policy
+from tfdrlprune.pruning.callbacks import PruningCallback
+from tfdrlprune.pruning.kernels import find_kernels, without
+from tfdrlprune.recipe import Recipe
+from tfdrlprune.specs import ArraySpec
+
+_SETTINGS_FILE = "settings.json"
+_EPISODES = 20
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is: the same values, the same run.
+
+    Attributes:
+        env: registered id.
+        algo: ``"dqn"`` or ``"ppo"``.
+        hidden: units of the hidden layers; None for the algorithm's default.
+        steps: optimizer steps, or None.
+        env_steps: environment steps, or None.
+        epochs: evaluations and backups.
+        seed: of everything.
+        recipe: of the pruning; None trains dense.
+    """
+
+    env: str
+    algo: str
+    hidden: tuple[int, ...] | None
+    steps: int | None
+    env_steps: int | None
+    epochs: int
+    seed: int
+    recipe: Recipe | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the run as JSON values."""
+        values = dataclasses.asdict(self) | {"hidden": self.hidden and list(self.hidden)}
+        return values | {"recipe": self.recipe and self.recipe.to_dict()}
+
+
+def train(run: Run, out: Path, *, resume: bool, force: bool) -> dict[str, Any]:
+    """Trains, writes the run folder, and returns what ``run.json`` holds.
+
+    Raises:
+        FileExistsError: ``out`` is there, or a killed run of the same name.
+        FileNotFoundError: there is no killed run to resume.
+        ValueError: the environment, the algorithm or the recipe do not fit; the killed run is
+            another one.
+    """
+    check_free(out, force=force, replaces=is_run)
+    work = out.absolute().with_name(f"{out.absolute().name}.partial")
+    _check_work(work, run, resume=resume, force=force)
+    tf.keras.utils.set_random_seed(run.seed)
+    # So that a run is the same again, and a resumed one the same as one that was never killed.
+    tf.config.experimental.enable_op_determinism()
+    trainer = AgentTrainer(_agent(run), run.env, seed=run.seed)
+    pruning = _pruning(run, trainer)
+    with _workshop(work, run, resume=resume, force=force):
+        _fit(trainer, run, pruning, work, resume)
+        with atomic_folder(out, force=force, replaces=is_run) as folder:
+            result = _write(folder, run, trainer, pruning, work)
+    shutil.rmtree(work)
+    return result
+
+
+def _agent(run: Run) -> Any:
+    make = agents.dqn if run.algo == "dqn" else agents.ppo
+    if run.hidden is None:
+        return make(run.env, seed=run.seed)
+    return make(run.env, hidden=run.hidden, seed=run.seed)
+
+
+def _pruning(run: Run, trainer: AgentTrainer) -> PruningCallback | None:
+    """Returns the callback; finds out now, before anything is made, whether it can prune."""
+    if run.recipe is None:
+        return None
+    network, _ = trainer.prunable_networks()["actor"]
+    without(find_kernels(network), run.recipe.spare)
+    return PruningCallback.from_recipe(run.recipe, trainer.planned_steps(run.steps, run.env_steps))
+
+
+def _check_work(work: Path, run: Run, *, resume: bool, force: bool) -> None:
+    """Raises an error unless a killed run's folder is there for resuming, and only then."""
+    if not resume:
+        if work.exists() and not force:
+            raise FileExistsError(
+                f"{work} holds a run that was killed. Go on with it by --resume, or begin anew by "
+                "--force."
+            )
+        return
+    try:
+        killed = json.loads((work / _SETTINGS_FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(
+            f"There is nothing to resume: no {work}. Start without --resume."
+        ) from None
+    for name, value in run.to_json().items():
+        if killed.get(name) != value:
+            raise ValueError(
+                f"{work} is another run: its {name} is {killed.get(name)!r}. Received: {value!r}. "
+                "Resume it with the flags that it was started with."
+            )
+
+
+@contextlib.contextmanager
+def _workshop(work: Path, run: Run, *, resume: bool, force: bool) -> Iterator[None]:
+    """Makes the folder of backups; takes it away again unless the run was killed or crashed."""
+    if not resume:
+        if force:
+            shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        settings = json.dumps(run.to_json(), indent=2)
+        (work / _SETTINGS_FILE).write_text(settings, encoding="utf-8")
+    try:
+        yield
+    except KeyboardInterrupt:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+
+
+def _fit(
+    trainer: AgentTrainer, run: Run, pruning: PruningCallback | None, work: Path, resume: bool
+) -> None:
+    callbacks = [
+        *([pruning] if pruning else []),
+        EvaluationCallback(episodes=_EPISODES, keep_best=True),
+        tf.keras.callbacks.CSVLogger(str(work / "metrics.csv"), append=resume),
+        tf.keras.callbacks.TensorBoard(str(work / "logs"), write_graph=False),
+        # Last, so that it backs up what the others have done.
+        tf.keras.callbacks.BackupAndRestore(str(work / "backup"), delete_checkpoint=False),
+    ]
+    trainer.built = True  # BackupAndRestore asks; an agent's variables are there from the start
+    try:
+        trainer.fit(run.steps, env_steps=run.env_steps, epochs=run.epochs, callbacks=callbacks)
+    except (ValueError, tf.errors.OpError) as error:
+        if not resume or "ncompatible" not in str(error):
+            raise
+        raise ValueError(
+            f"The backup in {work} is of another network than {run.env} needs with these flags. "
+            f"Begin anew by --force. ({' '.join(str(error).split())[:200]})"
+        ) from error
+
+
+def _write(
+    folder: Path, run: Run, trainer: AgentTrainer, pruning: PruningCallback | None, work: Path
+) -> dict[str, Any]:
+    if pruning is not None:
+        pruning.strip()
+    policy = _policy(run, trainer)
+    policy.save(folder / "policy")
+    trainer.save_weights(str(folder / "checkpoint" / "trainer"))
+    _save_for_tf_agents(trainer.agent.policy, folder / "saved_model")
+    _copy_metrics(work / "metrics.csv", folder / "metrics.csv")
+    shutil.copytree(work / "logs", folder / "logs")
+    if run.recipe is not None:
+        (folder / "recipe.toml").write_text(run.recipe.to_toml(), encoding="utf-8")
+    seeds = seeds_for("selection", run.seed, _EPISODES)
+    result = run.to_json() | {
+        "return": summarize(roll_out(policy, run.env, seeds)),
+        "sparsity": pruning.sparsity()["sparsity"] if pruning else 0.0,
+        "prunable": _prunable(trainer, policy, run.recipe),
+        "optimizer_steps": trainer.optimizer_step(),
+        "environment_steps": trainer.env_step,
+        "versions": machine.versions(),
+    }
+    (folder / RUN_FILE).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return result
+
+
+def _policy(run: Run, trainer: AgentTrainer) -> Policy:
+    _, space = spaces_of(run.env)
+    own = spaces.action_nest(space)
+    pruned = f", pruned to {run.recipe.sparsity:g}" if run.recipe else ""
+    policy = policies.from_agent(
+        trainer.agent,
+        action=own if isinstance(own, ArraySpec) else None,
+        observations=trainer.observations(1_000),
+    )
+    source = f"{run.algo} on {run.env}, {trainer.optimizer_step()} steps, seed {run.seed}{pruned}"
+    return policy.replace(source=source)
+
+
+def _prunable(trainer: AgentTrainer, policy: Policy, recipe: Recipe | None) -> list[str]:
+    """Returns the layers of the policy whose kernels the recipe prunes.
+
+    The policy is the acting network layer by layer, so its kernels come in the same order.
+    """
+    spared = () if recipe is None else recipe.spare
+    network, _ = trainer.prunable_networks()["actor"]
+    pairs = zip(find_kernels(network), find_kernels(policy.model), strict=True)
+    return [ours.name for own, ours in pairs if own.name not in spared]
+
+
+def _save_for_tf_agents(policy: Any, folder: Path) -> None:
+    from tfdrlprune._tf_agents import tf_agents  # noqa: F401  must come before its parts
+    from tf_agents.policies import policy_saver  # isort: skip
+
+    with silent():  # it warns about names of its own making
+        policy_saver.PolicySaver(policy, batch_size=None).save(os.fspath(folder))
+
+
+def _copy_metrics(source: Path, target: Path) -> None:
+    """Copies the log of epochs; of one that a kill made be trained twice, the last row stands."""
+    with source.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        rows = {row["epoch"]: row for row in reader}
+        names = reader.fieldnames or []
+    with target.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(rows.values())

@@ -1,0 +1,108 @@
+"""``tfdrlprune train``: trains an agent, prunes it if asked, and leaves a run folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfdrlprune.cli import options, output
+from tfdrlprune.recipe import Recipe
+
+
+@click.command(
+    "train",
+    short_help="Train an agent, and prune it on the way.",
+    epilog=options.example(
+        "tfdrlprune train CartPole-v1 --algo dqn --steps 50000 --out runs/cartpole"
+    ),
+)
+@click.argument("env")
+@click.option("--algo", type=click.Choice(["dqn", "ppo"]), required=True, help="Of TF-Agents.")
+@click.option("--steps", type=click.IntRange(min=1), help="Optimizer steps.")
+@click.option("--env-steps", type=click.IntRange(min=1), help="Environment steps, instead.")
+@click.option("--hidden", default=None, help="Units of the hidden layers, such as 256,256.")
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Parts of the run; after each the policy is evaluated and the run backed up.",
+)
+@click.option("--resume", is_flag=True, help="Go on with a killed run: the same command again.")
+@options.pruning
+@options.out
+@options.seed
+@options.json_file
+def command(
+    env: str,
+    algo: str,
+    steps: int | None,
+    env_steps: int | None,
+    hidden: str | None,
+    epochs: int,
+    resume: bool,
+    out: Path,
+    force: bool,
+    seed: int,
+    json_file: Path | None,
+    **flags: Any,
+) -> None:
+    """Trains (and, with --sparsity, prunes) an agent in ENV, and writes the run folder.
+
+    The run holds saved_model/ (TF-Agents' PolicySaver), policy/, checkpoint/, metrics.csv,
+    TensorBoard's logs/, recipe.toml and run.json. While it lasts, RUN.partial/ holds what --resume
+    needs.
+    """
+    output.check_json(json_file)
+    recipe = _recipe(flags)
+    if (steps is None) == (env_steps is None):
+        raise click.UsageError("Give --steps or --env-steps, one of them.")
+    from tfdrlprune.cli.running import Run, train
+
+    run = Run(
+        env=env,
+        algo=algo,
+        hidden=_sizes(hidden),
+        steps=steps,
+        env_steps=env_steps,
+        epochs=epochs,
+        seed=seed,
+        recipe=recipe,
+    )
+    result = train(run, out, resume=resume, force=force)
+    output.write_json(json_file, result)
+    kept = f", sparsity {result['sparsity']:.1%}" if recipe is not None else ""
+    returns = result["return"]
+    interval = f"{returns['ci_low']:.4g} to {returns['ci_high']:.4g}"
+    output.show(
+        f"Greedy return {returns['mean']:.4g} ({interval}) over {returns['episodes']} episodes"
+        f"{kept}. Wrote {out}."
+    )
+
+
+def _recipe(flags: dict[str, Any]) -> Recipe | None:
+    """Returns the recipe if ``--sparsity`` asks for pruning.
+
+    Raises:
+        click.UsageError: other flags of the recipe are given without it.
+    """
+    given = [name for name, value in flags.items() if value not in (None, ())]
+    if flags.get("sparsity") is None:
+        if given:
+            raise click.UsageError(f"--{given[0]} needs --sparsity: without it nothing is pruned.")
+        return None
+    return options.build_recipe(None, flags)
+
+
+def _sizes(hidden: str | None) -> tuple[int, ...] | None:
+    if hidden is None:
+        return None
+    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", hidden):
+        raise click.BadParameter(
+            f"layer sizes are whole numbers with commas, such as 256,256. Received: {hidden!r}.",
+            param_hint="--hidden",
+        )
+    return tuple(int(size) for size in hidden.split(","))
