@@ -89,7 +89,7 @@ def export(  # noqa: PLR0913  each is a key of the manifest
     by_unit = (recipe or {}).get("granularity") == "unit"
     if requested_sparsity is not None and not by_unit:
         kernels = len(prunable or counting.kernels_of(source))
-        counting.check_requested(zeros, total, requested_sparsity, kernels, precision)
+        counting.check_requested(zeros, total, requested_sparsity, kernels)
     manifest = artifact.Manifest(
         observation=plain.observation_spec,
         action=plain.action_spec,

@@ -1,0 +1,52 @@
+from tfdrlprune._tf import tf
+
+import numpy as np
+import pytest
+
+from tfdrlprune.compression.narrow import narrowed
+from tfdrlprune.policies.form import Policy
+from tfdrlprune.specs import ArraySpec, Head
+
+
+def policy(hidden):
+    observation = tf.keras.Input((4,), name="observation")
+    x = tf.keras.layers.Normalization(mean=[1.0] * 4, variance=[2.0] * 4, name="scale")(observation)
+    for index, units in enumerate(hidden):
+        x = tf.keras.layers.Dense(units, "relu", name=f"hidden_{index}")(x)
+    outputs = tf.keras.layers.Dense(2, name="outputs")(x)
+    action = ArraySpec("action", (), "int64", 0, 1)
+    spec = ArraySpec("observation", (4,), "float32")
+    return Policy(tf.keras.Model(observation, outputs), Head("argmax"), spec, action)
+
+
+def trainable(policy_):
+    return sum(np.prod(weight.shape) for weight in policy_.model.trainable_weights)
+
+
+def test_the_widest_network_that_fits_is_found():
+    # 4-w-w-2 has w*w + 8w + 2 parameters: 562 for 20, 611 for 21.
+    thin = narrowed(policy((64, 64)), 600)
+    assert [layer.units for layer in thin.model.layers if hasattr(layer, "units")] == [20, 20, 2]
+    assert trainable(thin) == 562
+
+
+def test_layers_keep_their_proportions():
+    thin = narrowed(policy((80, 40)), 600)
+    first, second = (thin.model.get_layer(f"hidden_{index}").units for index in (0, 1))
+    assert first == pytest.approx(2 * second, abs=1)
+    assert 500 < trainable(thin) <= 600
+
+
+def test_the_original_is_left_alone():
+    wide = policy((16,))
+    before = wide.model.get_weights()
+    narrowed(wide, 40)
+    for ours, theirs in zip(before, wide.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_fewer_parameters_than_one_unit_a_layer_are_refused():
+    # 4-1-1-2: 5 + 2 + 4.
+    with pytest.raises(ValueError, match=r"at least 11 parameters\. Received: parameters=10"):
+        narrowed(policy((8, 8)), 10)
+    assert trainable(narrowed(policy((8, 8)), 11)) == 11

@@ -1,0 +1,129 @@
+import json
+
+from tfdrlprune._tf import tf
+
+import numpy as np
+import pytest
+from test_distillation import QUICK, balancer
+
+import tfdrlprune as tp
+from tfdrlprune import runtime
+from tfdrlprune.compression.bench import Judging
+from tfdrlprune.deployment import artifact
+
+
+def compressed(**arguments):
+    recipe = tp.Recipe(**({"sparsity": 0.8, "precision": "int8"} | arguments.pop("recipe", {})))
+    return tp.compress(balancer(), "CartPole-v1", recipe, distillation=QUICK, **arguments)
+
+
+@pytest.fixture(scope="module")
+def result():
+    return compressed(judging=Judging(episodes=30), small_dense=True)
+
+
+def test_every_stage_is_judged_on_its_artifact(result):
+    assert [row.name for row in result.report.rows()] == ["dense", "pruned", "int8", "small_dense"]
+    assert [row.precision for row in result.report.stages] == ["float32", "float32", "int8"]
+    for row in result.report.rows():
+        assert row.returns["episodes"] == 30
+        assert row.returns["mean"] > 400
+
+
+def test_the_sparsity_in_the_file_is_the_one_asked_for(result):
+    pruned, quantized = result.report.stages[1:]
+    assert pruned.sparsity == round(0.8 * 192) / 192
+    assert pruned.sparsity <= quantized.sparsity < 0.95  # int8 rounds a few more to zero
+
+
+def test_thirty_episodes_of_a_good_policy_are_inconclusive(result):
+    assert result.report.verdict == "INCONCLUSIVE"
+    assert 30 < result.report.judged.gate.episodes_needed < 300
+
+
+def test_the_small_dense_network_has_no_more_parameters_than_the_pruned_one_has_left(result):
+    pruned, small = result.report.stages[1], result.report.small_dense
+    assert 0.6 * pruned.nonzero < small.parameters <= pruned.nonzero
+
+
+def test_the_export_is_the_judged_artifact_with_its_report(result, tmp_path):
+    result.export(tmp_path / "out")
+    manifest = artifact.read(tmp_path / "out")
+    assert manifest.precision == "int8"
+    assert manifest.verdict["verdict"] == "INCONCLUSIVE"
+    assert manifest.sparsity.requested == 0.8
+    assert manifest.parameters.dense == 4 * 32 + 32 + 32 * 2 + 2
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["stages"][2]["size_bytes"] == (tmp_path / "out" / "policy.tflite").stat().st_size
+    policy = runtime.load(tmp_path / "out")
+    assert policy.action(np.array([0, 0, 0.1, 0.5], "float32")) == 1
+    with pytest.raises(FileExistsError, match="force"):
+        result.export(tmp_path / "out")
+    result.export(tmp_path / "out", force=True)
+
+
+def test_the_policy_that_was_given_is_left_as_it_is():
+    policy = balancer()
+    before = policy.model.get_weights()
+    tp.compress(policy, "CartPole-v1", distillation=QUICK, judging=Judging(episodes=2))
+    for ours, theirs in zip(before, policy.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert policy.model.get_layer("hidden").kernel.constraint is None
+
+
+def test_observations_alone_are_enough_and_then_nothing_is_judged():
+    generator = np.random.default_rng(0)
+    observations = generator.normal(0, [0.5, 0.5, 0.1, 0.5], size=(500, 4)).astype("float32")
+    result = tp.compress(balancer(), None, observations=observations, distillation=QUICK)
+    assert result.report.verdict is None
+    assert result.report.stages[1].returns is None
+    assert result.report.stages[1].agreement > 0.8
+    assert "No environment" in result.report.gate["message"]
+
+
+def test_a_spared_layer_stays_dense():
+    result = compressed(
+        recipe={"spare": ["outputs"], "precision": "float32"}, judging=Judging(episodes=2)
+    )
+    assert np.count_nonzero(result.policy.model.get_layer("outputs").kernel) == 64
+    hidden = result.policy.model.get_layer("hidden").kernel.numpy()
+    assert (hidden == 0).sum() == round(0.8 * 128)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"recipe": {"spare": ["ouputs"]}}, "Did you mean 'outputs'"),
+        ({"recipe": {"spare": ["outputs", "hidden"]}}, "nothing to prune"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_is_refused_before_any_work(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        compressed(**arguments)
+
+
+def test_a_policy_wrapped_by_tfmot_is_stripped_on_the_way_in():
+    from tfdrlprune._tf import tfmot
+
+    policy = balancer()
+    schedule = tfmot().sparsity.keras.ConstantSparsity(0.5, 0)
+    wrapped = tf.keras.models.clone_model(
+        policy.model,
+        clone_function=lambda layer: (
+            tfmot().sparsity.keras.prune_low_magnitude(layer, schedule)
+            if layer.name == "hidden"
+            else layer
+        ),
+    )
+    result = tp.compress(
+        policy.replace(model=wrapped),
+        "CartPole-v1",
+        distillation=QUICK,
+        judging=Judging(episodes=2),
+    )
+    assert [layer.name for layer in result.policy.model.layers][1] == "hidden"
+
+
+def test_neither_environment_nor_observations_is_refused():
+    with pytest.raises(ValueError, match="needs an environment, or observations"):
+        tp.compress(balancer(), None)
