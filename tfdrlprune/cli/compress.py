@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 import sys
 from pathlib import Path
@@ -81,9 +80,8 @@ def command(
             small_dense=small_dense,
             seed=seed,
             progress=progress,
+            command=shlex.join(["tfdrlprune", *sys.argv[1:]]),
         )
-    asked = shlex.join(["tfdrlprune", *sys.argv[1:]])
-    result = dataclasses.replace(result, report=dataclasses.replace(result.report, command=asked))
     result.export(out, force=force)
     output.write_json(json_file, result.report.to_dict())
     output.show(result.report, f"Wrote {out}.")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,8 +12,11 @@ from tfdrlprune.cli import exits, options, output
 
 if TYPE_CHECKING:
     from tfdrlprune.evidence.report import Report
+    from tfdrlprune.policies.form import Policy
+    from tfdrlprune.recipe import Recipe
 
 _ENV = "CartPole-v1"
+_HIDDEN = (256, 256)
 _SPARSITY = 0.9
 _STEPS = 40_000
 _EPISODES = 100
@@ -42,69 +44,50 @@ def command(out: Path, force: bool, seed: int, json_file: Path | None) -> int:
 
 
 def run(out: Path, seed: int, force: bool, progress: output.Progress) -> Report:
-    """Trains dense and pruned, judges both artifacts on seeds never used before, writes ``out``."""
+    """Trains dense, pruned and small dense, judges their files on fresh seeds, writes ``out``."""
+    import tfdrlprune as tp
+    from tfdrlprune.compression.bench import Bench, Judging
+    from tfdrlprune.compression.narrow import narrowed
     from tfdrlprune.deployment import artifact
-    from tfdrlprune.evidence.ledger import measure_stage
-    from tfdrlprune.evidence.report import Report
-    from tfdrlprune.evidence.rollouts import seeds_for
     from tfdrlprune.folders import check_free
 
     check_free(out, force=force, replaces=artifact.is_artifact)
-    seeds = seeds_for("judging", seed, _EPISODES)
-    rows: list[Any] = []
-    with tempfile.TemporaryDirectory(prefix="tfdrlprune-") as folder:
-        for name, sparsity in (("dense", 0.0), ("pruned", _SPARSITY)):
-            _train(Path(folder, name), sparsity, seed, progress)
-            rows.append(
-                measure_stage(
-                    name,
-                    Path(folder, name),
-                    _ENV,
-                    seeds,
-                    baseline=rows[0] if rows else None,
-                    progress=output.counting(progress, f"judging {name}", _EPISODES),
-                )
-            )
-        made_by = f"tfdrlprune demo --seed {seed} --out {out}"
-        report = Report.of(rows, final="pruned", env=_ENV, seed=seed, command=made_by)
-        final = Path(folder, "pruned")
-        manifest = artifact.read(final)
-        files = {each: artifact.read_file(final, manifest, each) for each in manifest.files}
-        judged = dataclasses.replace(manifest, verdict=report.gate)
-        artifact.write(out, files | report.files(), judged, force=force)
+    bench = Bench(_ENV, Judging(), seed, progress=progress)
+    recipe = tp.Recipe(sparsity=_SPARSITY)
+    dense = _train("dense", _HIDDEN, None, seed, progress)
+    size = bench.add("dense", dense).parameters
+    pruned = _train("pruned", _HIDDEN, recipe, seed, progress)
+    row = bench.add("pruned", pruned, recipe=recipe, dense_parameters=size)
+    # What any pruning has to beat: as many parameters, dense, trained in the same way.
+    widths = [layer.units for layer in narrowed(dense, row.nonzero).model.layers[1:-1]]
+    bench.add("small_dense", _train("small dense", widths, None, seed, progress))
+    report = bench.report("pruned", f"tfdrlprune demo --seed {seed} --out {out}")
+    bench.write(report, out, force=force)
     return report
 
 
-def _train(folder: Path, sparsity: float, seed: int, progress: output.Progress) -> None:
-    """Trains a DQN in the Keras fit loop, prunes it on the way if asked, and exports it."""
+def _train(
+    name: str,
+    hidden: Sequence[int],
+    recipe: Recipe | None,
+    seed: int,
+    progress: output.Progress,
+) -> Policy:
+    """Returns a DQN's policy, trained in the Keras fit loop and pruned on the way if asked."""
     from tfdrlprune._tf import tf
 
     import tfdrlprune as tp
-    from tfdrlprune.deployment.exporter import export
+    from tfdrlprune.agents.progress import Telling
 
     tf.keras.utils.set_random_seed(seed)
-    agent = tp.agents.dqn(_ENV, hidden=(256, 256), seed=seed)
+    agent = tp.agents.dqn(_ENV, hidden=hidden, seed=seed)
     trainer = tp.AgentTrainer(agent, _ENV, seed=seed)
-    callbacks: list[Any] = [tp.EvaluationCallback(keep_best=True)]
-    recipe = tp.Recipe(sparsity=sparsity)
-    if sparsity:
-        pruning = tp.PruningCallback.from_recipe(recipe, _STEPS)
-        callbacks.insert(0, pruning)
-    name = folder.name
-    callbacks.append(
-        tf.keras.callbacks.LambdaCallback(
-            on_batch_end=lambda batch, logs: progress(f"training {name}", logs["step"], _STEPS)
-        )
-    )
+    callbacks = [
+        tp.EvaluationCallback(keep_best=True),
+        Telling(f"training {name}", _STEPS, progress),
+    ]
+    if recipe is not None:
+        callbacks.insert(0, tp.PruningCallback.from_recipe(recipe, _STEPS))
     trainer.fit(steps=_STEPS, callbacks=callbacks, verbose=0)
-    if sparsity:
-        pruning.strip()
-    observations = trainer.observations(1_000)
-    policy = tp.policies.from_agent(agent, observations=observations)
-    export(
-        policy.replace(source=f"dqn on {_ENV}, {_STEPS} steps, seed {seed}"),
-        folder,
-        observations=observations,
-        recipe=recipe.to_dict() if sparsity else None,
-        requested_sparsity=sparsity or None,
-    )
+    policy = tp.policies.from_agent(agent, observations=trainer.observations(1_000))
+    return policy.replace(source=f"dqn on {_ENV}, {_STEPS} steps, seed {seed}")

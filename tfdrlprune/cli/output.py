@@ -73,14 +73,16 @@ class _Lines:
     """One line when something begins, and one when it is done."""
 
     def __init__(self) -> None:
-        self._now = ""
+        self._begun: set[str] = set()
+        self._done: set[str] = set()
 
     def __call__(self, what: str, done: int, total: int) -> None:
         stage = what.split(":", maxsplit=1)[0]
-        if stage != self._now:
-            self._now = stage
+        if stage not in self._begun:
+            self._begun.add(stage)
             print(f"{stage} ...", file=sys.stderr, flush=True)
-        if done == total:
+        if done >= total and stage not in self._done:
+            self._done.add(stage)
             print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
 
 
