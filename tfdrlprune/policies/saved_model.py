@@ -89,27 +89,20 @@ def load_policy(
 def read_signature(path: str | os.PathLike[str]) -> Signature:
     """Returns the frozen ``action`` signature of a SavedModel.
 
-    TensorFlow 1's loader reads nothing but graph, variables and signatures. `tf.saved_model.load`
-    also revives Python objects, and refuses files whose TypeSpecs this version does not know,
-    which are all that older TF-Agents wrote.
+    Read as TensorFlow 1 reads it: graph, variables and signatures, and nothing else.
+    `tf.saved_model.load` also revives Python objects, and refuses files whose TypeSpecs are
+    unknown to this process or this version, which are all that older TF-Agents wrote.
     """
-    level = tf.get_logger().level
-    tf.get_logger().setLevel("ERROR")  # the two functions of TensorFlow 1 announce their age
     try:
-        with tf.Graph().as_default() as graph, tf.compat.v1.Session(graph=graph) as session:
-            loaded = tf.compat.v1.saved_model.load(session, ["serve"], os.fspath(path))
-            if "action" not in loaded.signature_def:
-                raise ValueError("it has no signature 'action', so it is no policy of PolicySaver")
-            signature = loaded.signature_def["action"]
-            action = signature.outputs["action"].name
-            definition = tf.compat.v1.graph_util.convert_variables_to_constants(
-                session, graph.as_graph_def(), [action.split(":")[0]]
-            )
-    except Exception as error:  # whatever TensorFlow raises on a damaged file
+        meta_graph = _meta_graph(Path(path))
+        if "action" not in meta_graph.signature_def:
+            raise ValueError("it has no signature 'action', so it is no policy of PolicySaver")
+        signature = meta_graph.signature_def["action"]
+        action = signature.outputs["action"].name
+        definition = _without_variables(meta_graph, Path(path), action.split(":")[0])
+    except Exception as error:  # protobuf and TensorFlow raise many kinds on a damaged file
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ValueError(f"The SavedModel {path} cannot be loaded: {reason}.") from error
-    finally:
-        tf.get_logger().setLevel(level)
     kept = {node.name for node in definition.node}
     inputs = {
         key: info.name
@@ -117,6 +110,56 @@ def read_signature(path: str | os.PathLike[str]) -> Signature:
         if info.name.split(":")[0] in kept
     }
     return Signature(_frozen(definition, list(inputs.values()), action), tuple(inputs))
+
+
+def _meta_graph(path: Path) -> Any:
+    """Returns the graph that serves, its functions under names of their own.
+
+    A process has one table of functions for all graphs. One that has saved the policy, or loads
+    it a second time, knows the names already, with bodies that differ in their attributes.
+    """
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    parsed = saved_model_pb2.SavedModel()
+    parsed.ParseFromString((path / "saved_model.pb").read_bytes())
+    graphs = [item for item in parsed.meta_graphs if "serve" in item.meta_info_def.tags]
+    if not graphs:
+        raise ValueError("it has no graph with the tag 'serve'")
+    prefix = f"loaded_{os.urandom(4).hex()}_"
+    library = graphs[0].graph_def.library
+    names = {function.signature.name for function in library.function}
+
+    def rename(nodes: Any) -> None:
+        for node in nodes:
+            if node.op in names:
+                node.op = prefix + node.op
+            for attribute in node.attr.values():
+                for function in (attribute.func, *attribute.list.func):
+                    if function.name in names:
+                        function.name = prefix + function.name
+
+    rename(graphs[0].graph_def.node)
+    for function in library.function:
+        function.signature.name = prefix + function.signature.name
+        rename(function.node_def)
+    del library.gradient[:]
+    return graphs[0]
+
+
+def _without_variables(meta_graph: Any, path: Path, output: str) -> Any:
+    """Returns the graph that makes ``output``, the saved variables' values put in as constants."""
+    level = tf.get_logger().level
+    tf.get_logger().setLevel("ERROR")  # functions of TensorFlow 1 announce their age
+    try:
+        with tf.Graph().as_default() as graph, tf.compat.v1.Session(graph=graph) as session:
+            saver = tf.compat.v1.train.import_meta_graph(meta_graph)
+            if saver is not None:
+                saver.restore(session, os.fspath(path / "variables" / "variables"))
+            return tf.compat.v1.graph_util.convert_variables_to_constants(
+                session, graph.as_graph_def(), [output]
+            )
+    finally:
+        tf.get_logger().setLevel(level)
 
 
 def _frozen(definition: Any, inputs: list[str], output: str) -> Any:

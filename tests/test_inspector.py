@@ -1,0 +1,68 @@
+"""What is said of a policy is what was said of its artifact, and what a count gives."""
+
+import numpy as np
+import pytest
+from builders import mlp
+
+from tfdrlprune.deployment import model_file
+from tfdrlprune.deployment.exporter import export
+from tfdrlprune.deployment.inspector import describe
+
+
+def half_empty():
+    policy = mlp()
+    layer = policy.model.get_layer("hidden_1")
+    kernel, bias = layer.get_weights()
+    kernel[:8] = 0
+    bias[:2] = 0
+    layer.set_weights([kernel, bias])
+    return policy
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+def test_layers_are_counted_one_by_one(tmp_path, from_file):
+    policy = half_empty()
+    export(policy, tmp_path / "a")
+    found = describe(tmp_path / "a" if from_file else policy)
+    rows = [
+        [layer[key] for key in ("name", "kernel_shape", "parameters", "nonzero", "sparsity")]
+        for layer in found["layers"]
+    ]
+    assert rows == [
+        ["hidden_0", [16, 4], 80, 80, 0.0],
+        ["hidden_1", [8, 16], 136, 136 - 64 - 2, 0.5],
+        ["outputs", [3, 8], 27, 27, 0.0],
+    ]
+    assert found["parameters"] == 80 + 136 + 27
+    assert found["nonzero"] == found["parameters"] - 66
+    assert found["sparsity"] == 64 / (64 + 128 + 24)
+    assert found["kind"] == ("artifact" if from_file else "policy")
+
+
+def test_an_artifact_tells_its_bytes_and_operations(tmp_path):
+    export(mlp(), tmp_path / "a", dense_parameters=999, verdict={"verdict": "PASS"})
+    found = describe(tmp_path / "a")
+    size = (tmp_path / "a" / "policy.tflite").stat().st_size
+    assert found["size_bytes"]["policy.tflite"] == size
+    assert found["operations"] == ["FULLY_CONNECTED"] * 3 + ["ARG_MAX"]
+    assert found["dense_parameters"] == 999
+    assert found["verdict"] == {"verdict": "PASS"}
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "dynamic", "int8", "int16x8"])
+def test_kernels_are_read_back_with_their_scales(tmp_path, precision):
+    policy = mlp(sizes=(4, 32, 32))
+    batch = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
+    export(policy, tmp_path / "a", precision=precision, observations=batch)
+    found = model_file.operations((tmp_path / "a" / "policy.tflite").read_bytes())
+    kernels = {op.layer: op for op in found if op.kernel is not None}
+    wanted = policy.model.get_layer("hidden_1").get_weights()[0].T
+    step = {"float32": 0.0, "float16": 1e-3}.get(precision, np.abs(wanted).max() / 127)
+    np.testing.assert_allclose(kernels["hidden_1"].kernel_values, wanted, atol=step)
+    dtype = {"float32": "float32", "float16": "float16"}.get(precision, "int8")
+    assert kernels["hidden_1"].kernel.dtype == dtype
+
+
+def test_what_is_no_model_file_says_so():
+    with pytest.raises(ValueError, match="no TFLite model"):
+        model_file.operations(b"0123456789")
