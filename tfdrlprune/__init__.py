@@ -7,9 +7,14 @@ used, and never by `tfdrlprune.runtime`.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 from tfdrlprune._version import __version__
+
+# tf.keras is resolved when it is first touched, so this is in time for `import tensorflow` before or
+# after; tfmot and TF-Agents need Keras 2.
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 # name -> the module that holds it; a module may be offered under its own name.
 _LAZY: dict[str, str] = {
