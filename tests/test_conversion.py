@@ -8,6 +8,7 @@ import pytest
 from builders import CHOICE, FORCE, VECTOR, Scale, dqn, greedy, ppo, randomize
 
 # isort: split
+import tensorflow_probability as tfp
 from tf_agents.agents.dqn import dqn_agent
 from tf_agents.networks import (
     actor_distribution_network,
@@ -141,6 +142,31 @@ def test_an_actor_without_squashing_is_clipped_to_the_bounds():
     actions = policy(vectors())
     assert (actions == [2, 3]).any(0).all()
     np.testing.assert_allclose(actions, greedy(agent, vectors()), atol=1e-5)
+
+
+@pytest.mark.parametrize("squashed", [False, True])
+def test_a_sequential_actor_that_ends_in_code_is_proved_by_its_mode(squashed):
+    def normal(outputs):
+        squash = normal_projection_network.tanh_squash_to_spec
+        mean = squash(outputs, FORCE) if squashed else outputs
+        return tfp.distributions.MultivariateNormalDiag(mean, tf.ones_like(outputs))
+
+    layers = [tf.keras.layers.Dense(8, "tanh"), tf.keras.layers.Dense(2)]
+    actor = sequential.Sequential([*layers, tf.keras.layers.Lambda(normal)], input_spec=VECTOR)
+    agent = ppo(actor=actor, fc_layer_params=(8,))
+    policy = policies.from_agent(agent)
+    assert policy.head == (Head("tanh", 2.0, (0.0, 1.0)) if squashed else Head("affine"))
+    np.testing.assert_allclose(policy(vectors()), greedy(agent, vectors()), atol=1e-5)
+
+
+def test_code_at_the_end_that_does_something_else_is_found_out():
+    def backwards(outputs):
+        return tfp.distributions.Categorical(logits=-outputs, dtype=tf.int64)
+
+    layers = [tf.keras.layers.Dense(8, "tanh"), tf.keras.layers.Dense(3)]
+    actor = sequential.Sequential([*layers, tf.keras.layers.Lambda(backwards)], input_spec=VECTOR)
+    with pytest.raises(ValueError, match=r"acts differently: \d+ of 256 actions"):
+        policies.from_agent(ppo(actor=actor, action=CHOICE, fc_layer_params=(8,)))
 
 
 def test_images_and_several_observations_go_through_their_own_layers():

@@ -39,7 +39,8 @@ def from_agent(agent: Any, *, action: ArraySpec | None = None, observations: Any
     spec = policy.time_step_spec.observation
     nest, own = observation_nest(spec), array_spec(_single(policy.action_spec), "action")
     net, normalizers = _parts(inner)
-    built = _build(net, nest, action or own, own, normalizers, type(agent).__name__)
+    action = action or own
+    candidates = _candidates(net, nest, action, own, normalizers, type(agent).__name__)
 
     def act(leaves: list[Array]) -> Array:
         from tf_agents.trajectories import time_step as ts
@@ -49,11 +50,10 @@ def from_agent(agent: Any, *, action: ArraySpec | None = None, observations: Any
             batch_size=len(leaves[0]),
         )
         result: Array = policy.action(step, policy.get_initial_state(len(leaves[0]))).action
-        return np.asarray(tf.nest.flatten(result)[0]) + _shift(built.action_spec, own)
+        return np.asarray(tf.nest.flatten(result)[0]) + _shift(action, own)
 
     leaves = _proof_observations(nest, observations, normalizers)
-    prove(built, act(leaves), leaves, "The rebuilt policy")
-    return built
+    return _proved(candidates, act(leaves), leaves)
 
 
 def from_network(
@@ -81,7 +81,7 @@ def from_network(
     own = getattr(network, "output_tensor_spec", None)
     own_spec = action if own is None else array_spec(_single(own), "action")
     name = source or type(network).__name__
-    built = _build(network, observation, action, own_spec, normalizers, name)
+    candidates = _candidates(network, observation, action, own_spec, normalizers, name)
 
     def act(leaves: list[Array]) -> Array:
         tensors = [tf.constant(leaf) for leaf in leaves]
@@ -96,12 +96,11 @@ def from_network(
         )
         result, _ = network(packed, step_type=step_type, network_state=(), training=False)
         if hasattr(result, "mode"):
-            return np.asarray(result.mode()) + _shift(built.action_spec, own_spec)
-        return built.head.action(np.asarray(result), built.action_spec)
+            return np.asarray(result.mode()) + _shift(action, own_spec)
+        return candidates[0].head.action(np.asarray(result), action)
 
     leaves = _proof_observations(observation, None, normalizers)
-    prove(built, act(leaves), leaves, "The rebuilt policy")
-    return built
+    return _proved(candidates, act(leaves), leaves)
 
 
 def _greedy(policy: Any) -> Any:
@@ -158,20 +157,41 @@ def _normalizers(normalizer: Any) -> list[ObservationNormalizer] | None:
     ]
 
 
-def _build(
+def _candidates(
     network: Any,
     nest: Nest,
     action: ArraySpec,
     own: ArraySpec,
     normalizers: list[ObservationNormalizer] | None,
     source: str,
-) -> Policy:
+) -> list[Policy]:
+    """Returns what the network may be as a policy: one, or a few of which one has to be proved."""
     from tfdrlprune.policies.rebuild import functional, steps_of
 
     _check_actions(action, own)
     steps = steps_of(network)
-    head = _head(network, action, own)
-    return Policy(functional(steps, nest, normalizers), head, nest, action, source)
+    heads = [_head(network, action, own)]
+    if len(steps) > 1 and isinstance(steps[-1], tf.keras.layers.Lambda):
+        # Python code that makes a distribution of the last layer's outputs. What it is about
+        # cannot be read off it, but its mode can be compared.
+        steps = steps[:-1]
+        bounded = np.isfinite(_observations.bounds(own)).all()
+        heads += [_squash(own)] if heads[0].kind == "affine" and bounded else []
+    model = functional(steps, nest, normalizers)
+    return [Policy(model, head, nest, action, source) for head in heads]
+
+
+def _proved(candidates: list[Policy], expected: Array, leaves: list[Array]) -> Policy:
+    """Returns the first policy that acts as expected; raises the first one's error without any."""
+    errors = []
+    for policy in candidates:
+        try:
+            prove(policy, expected, leaves, "The rebuilt policy")
+        except ValueError as error:
+            errors.append(error)
+        else:
+            return policy
+    raise errors[0]
 
 
 def _head(network: Any, action: ArraySpec, own: ArraySpec) -> Head:
@@ -192,10 +212,14 @@ def _head(network: Any, action: ArraySpec, own: ArraySpec) -> Head:
             "Of NormalProjectionNetwork's mean transforms, tanh_squash_to_spec and None can be "
             f"rebuilt. Received: {getattr(transform, '__name__', transform)!r}."
         )
-    low, high = (
-        np.broadcast_to(np.asarray(value, np.float64), projection._sample_spec.shape).ravel()
-        for value in (projection._sample_spec.minimum, projection._sample_spec.maximum)
-    )
+    return _squash(array_spec(projection._sample_spec, "action"))
+
+
+def _squash(own: ArraySpec) -> Head:
+    """Returns the head of TF-Agents' tanh_squash_to_spec."""
+    low, high = _observations.bounds(own)
+    if not np.isfinite(high - low).all():
+        raise ValueError(f"An action is squashed to its bounds, and {own} has none.")
     return Head("tanh", scale=_compact((high - low) / 2), offset=_compact((high + low) / 2))
 
 
