@@ -4,38 +4,25 @@ from __future__ import annotations
 
 import gzip
 
-from tfdrlprune._tf import tf
-
 import numpy as np
 import pytest
+from artifacts import BALANCES, FALLS, linear
 
 from tfdrlprune import runtime
 from tfdrlprune.deployment import artifact
 from tfdrlprune.deployment.exporter import export
 from tfdrlprune.evidence.ledger import agreement, measure_stage
 from tfdrlprune.evidence.rollouts import roll_out, seeds_for
-from tfdrlprune.policies.form import Policy
 from tfdrlprune.specs import ArraySpec, Head
 
 SEEDS = seeds_for("judging", 0, 20)
-
-
-def linear(weights) -> Policy:
-    """Pushes the cart to the right where ``weights @ observation`` is above zero."""
-    observation = ArraySpec("observation", (4,), "float32")
-    given = tf.keras.Input((4,), name="observation")
-    layer = tf.keras.layers.Dense(2, name="outputs")
-    model = tf.keras.Model(given, layer(given))
-    kernel = np.stack([-np.array(weights), np.array(weights)], axis=1)
-    layer.set_weights([kernel.astype(np.float32), np.float32([0.25, 0.25])])
-    return Policy(model, Head("argmax"), observation, ArraySpec("action", (), "int64", 0, 1))
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """A policy that balances, the same without its two small weights, and one that falls."""
     root = tmp_path_factory.mktemp("artifacts")
-    weights = {"dense": [0.1, 0.2, 1.0, 1.0], "pruned": [0, 0, 1.0, 1.0], "bad": [0, 0, -1.0, 0]}
+    weights = {"dense": BALANCES, "pruned": [0, 0, 1.0, 1.0], "bad": FALLS}
     for name, each in weights.items():
         export(linear(each), root / name)
     return root

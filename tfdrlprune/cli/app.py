@@ -11,8 +11,14 @@ from pathlib import Path
 import click
 
 from tfdrlprune._version import __version__
-from tfdrlprune.cli import benchmark, compress, demo, evaluate, export, inspect, train
+from tfdrlprune.cli.benchmark import command as benchmark
+from tfdrlprune.cli.compress import command as compress
+from tfdrlprune.cli.demo import command as demo
+from tfdrlprune.cli.evaluate import command as evaluate
 from tfdrlprune.cli.exits import BAD_INPUT, DONE, INTERRUPTED, UNEXPECTED
+from tfdrlprune.cli.export import command as export
+from tfdrlprune.cli.inspect import command as inspect
+from tfdrlprune.cli.train import command as train
 
 DEBUG = "TFDRLPRUNE_DEBUG"
 _PACKAGE = str(Path(__file__).parents[1])
@@ -29,7 +35,7 @@ def app() -> None:
 
 
 for _command in (train, compress, export, evaluate, inspect, benchmark, demo):
-    app.add_command(_command.command)
+    app.add_command(_command)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -1,0 +1,116 @@
+"""The command as a whole: help, exit codes, errors in one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+import tfdrlprune
+from tfdrlprune.cli import app
+
+COMMANDS = ["benchmark", "compress", "demo", "evaluate", "export", "inspect", "train"]
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Returns a function that runs a command which raises the given error."""
+
+    def run(error: BaseException) -> int:
+        @click.command("fail")
+        def fail() -> None:
+            raise error
+
+        monkeypatch.setitem(app.app.commands, "fail", fail)
+        return app.run(["fail"])
+
+    return run
+
+
+def test_there_are_these_commands(capsys):
+    assert sorted(app.app.commands) == COMMANDS
+    assert app.run(["--help"]) == 0
+    assert "3 the gate says FAIL" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example_seed_and_json(name, capsys):
+    assert app.run([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"Example:\n    tfdrlprune {name} " in shown
+    assert "--seed" in shown
+    assert "--json" in shown
+
+
+def test_help_and_bad_use_load_nothing_heavy():
+    code = (
+        "import sys; from tfdrlprune.cli.app import run;"
+        "run(['compress', '--help']); run(['train', 'x', '--algo', 'sac', '--out', 'y']);"
+        "heavy = {'tensorflow', 'numpy', 'rich', 'gymnasium', 'matplotlib'};"
+        "print(sorted(heavy & {*sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_module_and_the_script_are_the_same_command():
+    command = [sys.executable, "-m", "tfdrlprune", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"tfdrlprune, version {tfdrlprune.__version__}\n"
+
+
+def test_without_click_the_command_says_what_to_install():
+    code = (
+        "import sys; sys.modules['click'] = None;"
+        "from tfdrlprune.cli import main; sys.argv = ['tfdrlprune', '--help']; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "pip install 'tfdrlprune[train]'" in done.stderr
+
+
+def test_bad_use_is_one_line_and_exit_code_2(capsys):
+    assert app.run(["train", "CartPole-v1", "--algo", "sac", "--out", "x"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("Error: Invalid value for '--algo': 'sac' is not one of")
+    assert captured.err.endswith("See tfdrlprune train --help.\n")
+    assert captured.err.count("\n") == 1
+
+
+def test_an_error_of_a_library_is_unexpected_and_says_how_to_see_more(failing, capsys):
+    assert failing(ValueError("deep\ninside")) == 1  # raised in this test, not in the package
+    assert capsys.readouterr().err == (
+        "Unexpected error: ValueError: deep inside (Set TFDRLPRUNE_DEBUG=1 to see the traceback.)\n"
+    )
+
+
+def test_an_error_of_our_own_on_bad_input_is_one_line_and_exit_code_2(capsys):
+    from tfdrlprune.recipe import check_sparsity
+
+    with pytest.raises(ValueError, match=r"For 90 % write 0\.9") as raised:
+        check_sparsity(90)
+    assert app.is_bad_input(raised.value)
+    with pytest.raises(ValueError, match="could not convert") as raised:
+        float("x")
+    assert not app.is_bad_input(raised.value)
+
+
+@pytest.mark.parametrize("error", [ImportError("no gym"), FileNotFoundError(2, "No such", "f")])
+def test_files_and_imports_are_bad_input_whoever_raises_them(error, failing, capsys):
+    assert failing(error) == 2
+    assert capsys.readouterr().err.startswith("Error: ")
+
+
+def test_the_traceback_is_shown_on_request(failing, capsys, monkeypatch):
+    monkeypatch.setenv("TFDRLPRUNE_DEBUG", "1")
+    assert failing(RuntimeError("oh")) == 1
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_exit_code_130(failing, capsys):
+    assert failing(KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err.strip() == "Interrupted. No output folder was left behind."

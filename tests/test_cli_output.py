@@ -1,0 +1,79 @@
+"""What commands write: whole files, progress in lines, options made from the recipe."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import click
+import pytest
+
+from tfdrlprune.cli import exits, options, output
+from tfdrlprune.recipe import Recipe
+
+
+def test_json_is_written_whole_or_not_at_all(tmp_path):
+    file = tmp_path / "result.json"
+    output.write_json(file, {"a": [1, None]})
+    assert json.loads(file.read_text()) == {"a": [1, None]}
+    with pytest.raises(ValueError, match="JSON"):
+        output.write_json(file, {"a": float("nan")})
+    assert json.loads(file.read_text()) == {"a": [1, None]}
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_a_json_file_in_no_folder_is_refused_before_the_work(tmp_path):
+    output.check_json(None)
+    output.check_json(tmp_path / "x.json")
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        output.check_json(tmp_path / "missing" / "x.json")
+
+
+def test_progress_elsewhere_than_on_a_terminal_is_two_lines_a_stage(capsys):
+    with output.progress() as progress:
+        for done in range(101):
+            progress(f"pruning: round {done // 10}", done, 100)
+        progress("pruning: again", 100, 100)
+        output.counting(progress, "judging", 2)(2)
+    assert capsys.readouterr().err.splitlines() == [
+        "pruning ...",
+        "pruning: round 10: 100 of 100",
+        "judging ...",
+        "judging: 2 of 2",
+    ]
+
+
+def test_verdicts_become_the_worst_ones_exit_code():
+    assert exits.of_verdicts(["PASS", None, "PASS"]) == 0
+    assert exits.of_verdicts(["PASS", "INCONCLUSIVE"]) == 4
+    assert exits.of_verdicts(["INCONCLUSIVE", "FAIL", "PASS"]) == 3
+
+
+def test_every_field_of_the_recipe_is_an_option_with_its_help():
+    @click.command()
+    @options.recipe
+    def command(**flags):
+        del flags
+
+    by_name = {option.name: option for option in command.params}
+    for field in dataclasses.fields(Recipe):
+        option = by_name.pop(field.name)
+        assert option.help.startswith(field.metadata["help"])
+        assert option.opts == [f"--{field.name.replace('_', '-')}"]
+    assert by_name == {}
+
+
+def test_flags_go_before_the_recipe_file_and_that_before_the_defaults(tmp_path):
+    file = tmp_path / "recipe.toml"
+    file.write_text('sparsity = 0.5\nprecision = "int8"\n')
+    flags = {"sparsity": 0.7, "precision": None, "spare": (), "unrelated": 3}
+    made = options.build_recipe(file, flags)
+    assert (made.sparsity, made.precision, made.distribution) == (0.7, "int8", "erk")
+    assert options.build_recipe(None, {}) == Recipe()
+
+
+def test_a_recipe_with_an_unknown_key_names_the_file_and_the_nearest_key(tmp_path):
+    file = tmp_path / "recipe.toml"
+    file.write_text("sparsty = 0.5\n")
+    with pytest.raises(ValueError, match=r"recipe.toml: .*'sparsty'. Did you mean 'sparsity'"):
+        options.build_recipe(file, {})

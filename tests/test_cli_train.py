@@ -1,0 +1,181 @@
+"""Training by the command: the run folder, Ctrl-C, kill -9 and resuming."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfdrlprune import policies
+from tfdrlprune.cli.app import run as run_command
+from tfdrlprune.deployment import artifact
+
+FLAGS = (
+    *("--algo", "dqn", "--hidden", "16,16", "--steps", "2048", "--epochs", "4"),
+    *("--sparsity", "0.8", "--spare", "dense_2", "--seed", "7"),
+)
+
+
+def start(out: Path, *more: str) -> subprocess.Popen:
+    # In a process of its own: it makes TensorFlow deterministic for good.
+    command = [sys.executable, "-m", "tfdrlprune", "train", "CartPole-v1", *FLAGS, *more]
+    return subprocess.Popen(
+        [*command, "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for(process: subprocess.Popen, text: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text in line:
+            return
+    pytest.fail(f"The run ended before it said {text!r}.")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("train") / "run"
+    process = start(folder)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return folder
+
+
+def test_the_run_holds_what_the_readme_promises_and_nothing_is_left_beside_it(run):
+    assert {path.name for path in run.iterdir()} == {
+        *("checkpoint", "logs", "metrics.csv", "policy", "recipe.toml", "run.json", "saved_model"),
+    }
+    assert [path.name for path in run.parent.iterdir()] == ["run"]
+
+
+def test_run_json_says_what_was_done(run):
+    value = json.loads((run / "run.json").read_text())
+    assert (value["env"], value["algo"], value["hidden"]) == ("CartPole-v1", "dqn", [16, 16])
+    assert value["optimizer_steps"] == 2048
+    assert value["return"]["episodes"] == 20
+    assert value["prunable"] == ["dense", "dense_1"]
+
+
+def test_the_policy_has_exactly_the_zeros_that_the_recipe_asked_for(run):
+    kernels = [weight for weight in policies.load(run).model.get_weights() if weight.ndim == 2]
+    zeros = [int(np.sum(kernel == 0)) for kernel in kernels]
+    assert sum(zeros[:2]) == round(0.8 * (4 * 16 + 16 * 16))
+    assert zeros[2] == 0
+
+
+def test_the_saved_model_of_tf_agents_is_the_same_policy(run):
+    ours, theirs = policies.load(run), policies.load(run / "saved_model")
+    observation = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
+    assert np.array_equal(ours.action(observation), theirs.action(observation))
+
+
+def test_metrics_have_a_row_for_each_epoch(run):
+    with (run / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
+    assert [row["step"] for row in rows] == ["512", "1024", "1536", "2048"]
+    assert float(rows[-1]["sparsity"]) == pytest.approx(0.8, abs=1 / 320)
+    assert "return" in rows[0]
+
+
+def test_a_run_is_exported_with_its_zeros_counted(run, tmp_path):
+    assert run_command(["export", str(run), "--out", str(tmp_path / "x")]) == 0
+    manifest = artifact.verify(tmp_path / "x")
+    assert manifest.sparsity == artifact.Sparsity(0.8, 0.8)
+    assert manifest.recipe["spare"] == ["dense_2"]
+    assert "CartPole-v1" in manifest.source
+
+
+def test_an_existing_run_is_not_overwritten(run, capsys):
+    before = (run / "run.json").read_bytes()
+    assert run_command(["train", "CartPole-v1", *FLAGS, "--out", str(run)]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert (run / "run.json").read_bytes() == before
+
+
+def test_ctrl_c_leaves_no_folder_behind(tmp_path):
+    process = start(tmp_path / "run", "--steps", "500000", "--epochs", "1000")
+    wait_for(process, "Epoch 2/")
+    assert (tmp_path / "run.partial").is_dir()
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert output.strip().endswith("Interrupted. No output folder was left behind.")
+    assert "Traceback" not in output
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_a_run_ends_as_if_nothing_had_happened(run, tmp_path, capsys):
+    out = tmp_path / "run"
+    process = start(out)
+    wait_for(process, "Epoch 3/")
+    time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    assert [path.name for path in tmp_path.iterdir()] == ["run.partial"]
+
+    again = ["train", "CartPole-v1", *FLAGS, "--out", str(out)]
+    assert run_command(again) == 2
+    assert "Go on with it by --resume" in capsys.readouterr().err
+    assert run_command([*again, "--hidden", "8,8", "--resume"]) == 2
+    assert "its hidden is [16, 16]. Received: [8, 8]" in capsys.readouterr().err
+
+    process = start(out, "--resume")
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert "Epoch 1/" not in output
+    for ours, theirs in zip(checkpoint(out), checkpoint(run), strict=True):
+        assert ours[0] == theirs[0]
+        assert np.array_equal(ours[1], theirs[1]), ours[0]
+    assert (out / "metrics.csv").read_text() == (run / "metrics.csv").read_text()
+
+
+@pytest.mark.slow
+def test_a_backup_of_another_network_is_one_line_and_stays_where_it_is(run, tmp_path):
+    del run  # only so that a failure to train at all shows there
+    out = tmp_path / "run"
+    process = start(out, "--hidden", "8,8")
+    wait_for(process, "Epoch 3/")
+    process.kill()
+    process.communicate()
+    settings = json.loads((tmp_path / "run.partial" / "settings.json").read_text())
+    changed = json.dumps(settings | {"hidden": [16, 16]})
+    (tmp_path / "run.partial" / "settings.json").write_text(changed)
+    process = start(out, "--resume")
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert "is of another network" in output.splitlines()[-1]
+    assert "Traceback" not in output
+    assert (tmp_path / "run.partial" / "backup").is_dir()
+
+
+@pytest.mark.slow
+def test_ppo_goes_the_same_way_on_a_continuous_task(tmp_path):
+    command = [sys.executable, "-m", "tfdrlprune"]
+    flags = "train Pendulum-v1 --algo ppo --env-steps 16384 --sparsity 0.5 --hidden 32,32 --out run"
+    subprocess.run([*command, *flags.split()], cwd=tmp_path, check=True, capture_output=True)
+    assert run_command(["export", str(tmp_path / "run"), "--out", str(tmp_path / "x")]) == 0
+    manifest = artifact.verify(tmp_path / "x")
+    assert manifest.sparsity.achieved == pytest.approx(0.5, abs=1e-3)
+    assert (manifest.action.shape, manifest.action.low, manifest.action.high) == ((1,), -2.0, 2.0)
+    flags = ["--env", "Pendulum-v1", "--episodes", "3"]
+    assert run_command(["evaluate", str(tmp_path / "x"), *flags]) == 0
+
+
+def checkpoint(run: Path) -> list[tuple[str, np.ndarray]]:
+    from tfdrlprune._tf import tf
+
+    stored = tf.train.load_checkpoint(str(run / "checkpoint" / "trainer"))
+    return [(name, stored.get_tensor(name)) for name in sorted(stored.get_variable_to_shape_map())]
