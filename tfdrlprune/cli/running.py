@@ -78,6 +78,8 @@ def train(run: Run, out: Path, *, resume: bool, force: bool) -> dict[str, Any]:
     check_free(out, force=force, replaces=is_run)
     work = out.absolute().with_name(f"{out.absolute().name}.partial")
     _check_work(work, run, resume=resume, force=force)
+    # At exit it lists what a refused checkpoint holds, below the line that says what to do.
+    tf.get_logger().setLevel("ERROR")
     tf.keras.utils.set_random_seed(run.seed)
     # So that a run is the same again, and a resumed one the same as one that was never killed.
     tf.config.experimental.enable_op_determinism()
