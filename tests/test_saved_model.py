@@ -14,7 +14,7 @@ from tf_agents.policies import policy_saver
 from tf_agents.specs import tensor_spec
 
 from tfdrlprune import policies
-from tfdrlprune.policies import graph, saved_model
+from tfdrlprune.policies import rules, saved_model
 from tfdrlprune.policies.normalizer import ObservationNormalizer
 from tfdrlprune.specs import ArraySpec, Head
 
@@ -193,7 +193,7 @@ def test_a_recurrent_policy_is_refused_by_its_state(tmp_path):
 
 def test_a_wrong_rule_is_found_by_the_proof(tmp_path, monkeypatch):
     folder = save(dqn(), tmp_path / "p")
-    monkeypatch.setitem(graph._ACTIVATIONS, "Relu", "elu")
+    monkeypatch.setitem(rules._ACTIVATIONS, "Relu", "elu")
     with pytest.raises(ValueError, match=r"acts differently: \d+ of 1000 actions"):
         policies.load(folder)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -53,7 +52,7 @@ def atomic_folder(
         check_free(target, force=force, replaces=replaces)
         _move(partial, target, target.with_name(f".{target.name}.{token}.old"))
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        _remove(partial)
         for parent in made:
             with contextlib.suppress(OSError):
                 parent.rmdir()
@@ -111,7 +110,13 @@ def _move(partial: Path, target: Path, aside: Path) -> None:
             os.replace(aside, target)
         raise
     _sync(target.parent)
-    shutil.rmtree(aside, ignore_errors=True)
+    _remove(aside)
+
+
+def _remove(folder: Path) -> None:
+    import shutil  # takes two milliseconds, and the runtime, which comes by here, never writes
+
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _flush(folder: Path) -> None:

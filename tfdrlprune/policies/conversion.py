@@ -141,19 +141,21 @@ def _normalizers(normalizer: Any) -> list[ObservationNormalizer] | None:
     """Returns TF-Agents' observation normaliser as layers: epsilon 1e-3, clipped at 5."""
     if normalizer is None:
         return None
-    # The Kahan carry of the second moment is not part of TF-Agents' variance, so not of ours.
-    means, variances = normalizer._get_mean_var_estimates()
+    from tfdrlprune._tf_agents import normalizer_statistics
+
     dtypes = [spec.dtype for spec in tf.nest.flatten(normalizer._tensor_spec)]
     return [
         ObservationNormalizer(
-            np.asarray(mean),
-            np.asarray(variance),
+            mean,
+            variance,
             epsilon=1e-3,
             clip=5.0,
             keep_dtype=dtype.is_integer,
             name=f"observation_normalizer_{index}" if index else "observation_normalizer",
         )
-        for index, (mean, variance, dtype) in enumerate(zip(means, variances, dtypes, strict=True))
+        for index, ((mean, variance), dtype) in enumerate(
+            zip(normalizer_statistics(normalizer), dtypes, strict=True)
+        )
     ]
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from tfdrlprune import observations as _observations
 from tfdrlprune.policies.drawing import draw
 from tfdrlprune.policies.form import Policy
-from tfdrlprune.policies.graph import Graph, Rebuilder, head_of
+from tfdrlprune.policies.graph import Graph, head_of
 from tfdrlprune.policies.proof import prove
+from tfdrlprune.policies.rules import Rebuilder
 from tfdrlprune.policies.tensor_specs import array_spec, observation_nest
 from tfdrlprune.specs import Array, ArraySpec, Head, Nest, flatten
 

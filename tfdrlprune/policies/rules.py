@@ -1,0 +1,274 @@
+"""The operations of a frozen graph as Keras layers.
+
+To know a further operation, write a function from (rebuilder, node) to a Keras tensor and name it
+in `RULES`. For a further way to end in an action, see `graph.head_of`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tfdrlprune._tf import tf
+
+import numpy as np
+
+from tfdrlprune.policies.graph import Graph
+from tfdrlprune.policies.normalizer import ObservationNormalizer
+from tfdrlprune.specs import Array
+
+_ACTIVATIONS = {
+    "Elu": "elu",
+    "Relu": "relu",
+    "Relu6": "relu6",
+    "Selu": "selu",
+    "Sigmoid": "sigmoid",
+    "Softmax": "softmax",
+    "Softplus": "softplus",
+    "Softsign": "softsign",
+    "Tanh": "tanh",
+}
+
+
+class Rebuilder:
+    """Makes Keras layers of the nodes between the observation and the outputs.
+
+    Attributes:
+        graph: the frozen graph.
+        inputs: Keras inputs by placeholder name.
+        last: the node whose layer is named ``outputs``.
+    """
+
+    def __init__(self, graph: Graph, inputs: dict[str, Any], last: Any) -> None:
+        self.graph, self.inputs, self.last = graph, inputs, last
+        self._built: dict[str, Any] = {}
+
+    def tensor(self, node: Any) -> Any:
+        """Returns a node's value as a Keras tensor.
+
+        Raises:
+            ValueError: there is no rule for an operation on the way; names it.
+        """
+        node = self.graph.through(node)
+        if node.name not in self._built:
+            if node.op == "Placeholder":
+                self._built[node.name] = self.inputs[node.name]
+            elif node.op in RULES:
+                self._built[node.name] = RULES[node.op](self, node)
+            else:
+                raise unknown(node)
+        return self._built[node.name]
+
+    def name(self, node: Any) -> str | None:
+        """Returns the name for the layer that a node becomes, None for any."""
+        return "outputs" if node.name == self.last.name else None
+
+    def apply(self, layer: Any, node: Any, weights: list[Array] | None = None) -> Any:
+        """Returns the layer's output on what a node gives, with these weights."""
+        result = layer(self.tensor(node))
+        if weights:
+            layer.set_weights(weights)
+        return result
+
+
+def unknown(node: Any, why: str = "") -> ValueError:
+    """Returns the error for a node that cannot be rebuilt."""
+    return ValueError(
+        f"The operation {node.op} ({node.name}) of the SavedModel cannot be rebuilt as a Keras "
+        f"layer{why}. Build the policy from the agent with policies.from_agent, or from a Keras "
+        "file."
+    )
+
+
+def _linear(build: Rebuilder, node: Any) -> Any:
+    return _weighted(build, node, node, None, None)
+
+
+def _bias(build: Rebuilder, node: Any) -> Any:
+    return _biased(build, node, node, None)
+
+
+def _activation(build: Rebuilder, node: Any) -> Any:
+    inner = build.graph.through(build.graph.inputs(node)[0])
+    activation = _ACTIVATIONS[node.op]
+    if inner.op == "BiasAdd":
+        return _biased(build, inner, node, activation)
+    if inner.op in _LINEAR:
+        return _weighted(build, inner, node, None, activation)
+    return build.apply(tf.keras.layers.Activation(activation, name=build.name(node)), inner)
+
+
+def _biased(build: Rebuilder, node: Any, last: Any, activation: str | None) -> Any:
+    inner, bias = build.graph.through(build.graph.inputs(node)[0]), build.graph.inputs(node)[1]
+    if inner.op not in _LINEAR or build.graph.moves(bias):
+        raise unknown(node)
+    return _weighted(build, inner, last, build.graph.constant(bias), activation)
+
+
+def _weighted(
+    build: Rebuilder, node: Any, last: Any, bias: Array | None, activation: str | None
+) -> Any:
+    """Returns the output of the Dense or convolution that ``node`` (to ``last``) stands for."""
+    value, kernel_node = build.graph.inputs(node)
+    if build.graph.moves(kernel_node):
+        raise unknown(node, ", as its kernel is computed")
+    kernel = build.graph.constant(kernel_node)
+    build.tensor(value)  # first, so that Keras numbers the layers in the order they run
+    common = {
+        "use_bias": bias is not None,
+        "activation": activation,
+        "name": build.name(last),
+    }
+    if node.op == "MatMul":
+        if node.attr["transpose_a"].b:
+            raise unknown(node, ", as it transposes its input")
+        kernel = kernel.T if node.attr["transpose_b"].b else kernel
+        layer = tf.keras.layers.Dense(kernel.shape[1], **common)
+    else:
+        layer = _convolution(node, kernel, common)
+    return build.apply(layer, value, [kernel] if bias is None else [kernel, bias])
+
+
+def _convolution(node: Any, kernel: Array, common: dict[str, Any]) -> Any:
+    padding = node.attr["padding"].s.decode().lower()
+    if node.attr["data_format"].s not in (b"", b"NHWC") or padding == "explicit":
+        raise unknown(node, ", as its data format or padding is not Keras'")
+    choices = common | {
+        "kernel_size": kernel.shape[:2],
+        "strides": tuple(node.attr["strides"].list.i)[1:3],
+        "dilation_rate": tuple(node.attr["dilations"].list.i)[1:3] or (1, 1),
+        "padding": padding,
+    }
+    if node.op == "Conv2D":
+        return tf.keras.layers.Conv2D(kernel.shape[3], **choices)
+    return tf.keras.layers.DepthwiseConv2D(depth_multiplier=kernel.shape[3], **choices)
+
+
+def _reshape(build: Rebuilder, node: Any) -> Any:
+    value = build.graph.inputs(node)[0]
+    source = build.tensor(value)
+    shape = build.graph.shapes[node.name]
+    if shape.rank is None or any(size is None for size in shape[1:]):
+        raise unknown(node, ", as its shape is not known beforehand")
+    target = tuple(shape[1:])
+    if tuple(source.shape[1:]) == target and build.name(node) is None:
+        return source
+    return build.apply(tf.keras.layers.Reshape(target, name=build.name(node)), value)
+
+
+def _cast(build: Rebuilder, node: Any) -> Any:
+    value = build.graph.inputs(node)[0]
+    if tf.as_dtype(node.attr["DstT"].type) != tf.float32:
+        raise unknown(node, ", as it makes no float32")
+    if build.tensor(value).dtype == "float32":
+        return build.tensor(value)
+    return build.apply(tf.keras.layers.Rescaling(1.0, name=build.name(node)), value)
+
+
+def _elementwise(build: Rebuilder, node: Any) -> Any:
+    """Rebuilds a chain of constants added and multiplied, and a clip on top of it.
+
+    That is what an observation normaliser is in a graph. One scale and offset for everything
+    becomes Rescaling.
+    """
+    if node.op in _MERGES and all(build.graph.moves(part) for part in build.graph.inputs(node)):
+        layer = _MERGES[node.op](name=build.name(node))
+        return layer([build.tensor(part) for part in build.graph.inputs(node)])
+    inner, clip = _clip(build.graph, node)
+    source, scale, offset = _affine(build.graph, inner)
+    if source.name == node.name:
+        raise unknown(node)
+    if source.op == "Cast" and tf.as_dtype(source.attr["DstT"].type) == tf.float32:
+        source = build.graph.through(build.graph.inputs(source)[0])  # both layers cast themselves
+    if clip == 0 and scale.size == 1 and offset.size == 1:
+        layer = tf.keras.layers.Rescaling(scale.item(), offset.item(), name=build.name(node))
+        return build.apply(layer, source)
+    shape = tuple(build.tensor(source).shape[1:])
+    scale, offset = (np.broadcast_to(value, shape) for value in (scale, offset))
+    if not (scale > 0).all():
+        raise unknown(node, ", as it multiplies by numbers that are not positive")
+    layer = ObservationNormalizer(
+        -offset / scale, scale**-2.0, epsilon=0.0, clip=clip, name=build.name(node)
+    )
+    return build.apply(layer, source)
+
+
+def _clip(graph: Graph, node: Any) -> tuple[Any, float]:
+    """Returns what stands under a symmetric clip, and its limit; 0 where there is none."""
+    limits = {}
+    inner = node
+    while inner.op in ("Maximum", "Minimum") and inner.op not in limits:
+        parts = graph.split(inner)
+        if parts is None or parts[1].size != 1:
+            break
+        limits[inner.op] = parts[1].item()
+        inner = parts[0]
+    if not limits:
+        return node, 0.0
+    low, high = limits.get("Maximum"), limits.get("Minimum")
+    if low is None or high is None or low != -high or high <= 0:
+        raise unknown(node, ", as only a clip to [-limit, limit] is known")
+    return inner, float(high)
+
+
+def _affine(graph: Graph, node: Any) -> tuple[Any, Array, Array]:
+    """Returns the node and the constants such that ``node = source * scale + offset``."""
+    scale, offset = np.ones(()), np.zeros(())
+    while (parts := graph.split(node) if node.op in _AFFINE else None) is not None:
+        value = parts[1].astype(np.float64)
+        constant_first = graph.through(graph.inputs(node)[0]).name != parts[0].name
+        if node.op == "Mul":
+            scale = scale * value
+        elif node.op == "RealDiv" and not constant_first:
+            scale = scale / value
+        elif node.op in ("Add", "AddV2"):
+            offset = offset + scale * value
+        elif node.op == "Sub":
+            offset = offset + scale * (value if constant_first else -value)
+            scale = -scale if constant_first else scale
+        else:
+            break
+        node = parts[0]
+    return node, scale, offset
+
+
+def _concatenate(build: Rebuilder, node: Any) -> Any:
+    *parts, axis = build.graph.inputs(node)
+    if not all(build.graph.moves(part) for part in parts):
+        raise unknown(node, ", as one of its parts is constant")
+    layer = tf.keras.layers.Concatenate(axis=int(build.graph.constant(axis)), name=build.name(node))
+    return layer([build.tensor(part) for part in parts])
+
+
+def _pool(build: Rebuilder, node: Any) -> Any:
+    kinds = {"AvgPool": tf.keras.layers.AveragePooling2D, "MaxPool": tf.keras.layers.MaxPooling2D}
+    layer = kinds[node.op](
+        pool_size=tuple(node.attr["ksize"].list.i)[1:3],
+        strides=tuple(node.attr["strides"].list.i)[1:3],
+        padding=node.attr["padding"].s.decode().lower(),
+        name=build.name(node),
+    )
+    return build.apply(layer, build.graph.inputs(node)[0])
+
+
+_LINEAR = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
+_AFFINE = ("Add", "AddV2", "Mul", "RealDiv", "Sub")
+_MERGES = {
+    "Add": tf.keras.layers.Add,
+    "AddV2": tf.keras.layers.Add,
+    "Maximum": tf.keras.layers.Maximum,
+    "Minimum": tf.keras.layers.Minimum,
+    "Mul": tf.keras.layers.Multiply,
+    "Sub": tf.keras.layers.Subtract,
+}
+RULES: dict[str, Callable[[Rebuilder, Any], Any]] = {
+    **dict.fromkeys(_LINEAR, _linear),
+    **dict.fromkeys(_ACTIVATIONS, _activation),
+    **dict.fromkeys((*_AFFINE, *_MERGES), _elementwise),
+    "AvgPool": _pool,
+    "BiasAdd": _bias,
+    "Cast": _cast,
+    "ConcatV2": _concatenate,
+    "MaxPool": _pool,
+    "Reshape": _reshape,
+}
