@@ -12,8 +12,8 @@ from typing import Any
 
 from tfdrlprune._version import __version__
 
-# tf.keras is resolved when it is first touched, so this is in time for an `import tensorflow` before
-# or after it; tfmot and TF-Agents need Keras 2.
+# tfmot and TF-Agents need Keras 2. tf.keras is resolved when it is first touched, so this is in
+# time for an `import tensorflow` before or after it.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 # name -> the module that holds it; a module may be offered under its own name.

@@ -48,6 +48,7 @@ class ActorCritic:
     Attributes:
         actor: maps observations to an action distribution.
         critic: maps observations to a value.
+        normalizer: of observations, in front of both; None where there is none.
         optimizer: the instance that the agent applies gradients with.
         gamma: discount factor.
         gae_lambda: lambda of the advantage estimate.
@@ -57,6 +58,7 @@ class ActorCritic:
 
     actor: Any
     critic: Any
+    normalizer: Any
     optimizer: Any
     gamma: float
     gae_lambda: float
@@ -103,6 +105,7 @@ def actor_critic(agent: tf_agent.TFAgent) -> ActorCritic | None:
     return ActorCritic(
         agent._actor_net,
         agent._value_net,
+        agent._observation_normalizer,
         agent._optimizer,
         float(agent._discount_factor),
         float(agent._lambda),

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from tf_agents.trajectories import policy_step, trajectory
 from tf_agents.trajectories import time_step as ts
 
-from tfdrlprune.agents.compiled import CompiledLoop, compiled
+from tfdrlprune.agents.acting import QValues
+from tfdrlprune.agents.compiled import CompiledLoop
 from tfdrlprune.agents.internals import QLearning
 from tfdrlprune.agents.learner import LearnerState, build_optimizer
 from tfdrlprune.agents.replay import Replay
@@ -87,7 +88,7 @@ class OffPolicyLearner:
 
     def forget_compiled(self) -> None:
         """Traces anew at the next batch, as needed after masks were put in force."""
-        self._scores = compiled(self._q_values, "acting")
+        self._scores = QValues(self._agent, self._parts.network)
         self._train = CompiledLoop(self._train_once, "training")
 
     def steps_for(self, env_steps: int) -> int:
@@ -108,6 +109,7 @@ class OffPolicyLearner:
             self._collect_once(epsilon=1.0)
         epsilon = self._epsilon(progress)
         self.state.debt += steps * self.settings.env_steps_per_step
+        self._scores.refresh()
         while self.state.debt >= self.vector.num_envs:
             self.state.debt -= self.vector.num_envs
             self._collect_once(epsilon)
@@ -156,11 +158,6 @@ class OffPolicyLearner:
         if greedy.any():
             action = np.where(greedy, np.argmax(self._scores(observation), axis=-1), action)
         return action.astype(self._action_dtype)
-
-    def _q_values(self, leaves: list[tf.Tensor]) -> tf.Tensor:
-        packed = tf.nest.pack_sequence_as(self._agent.time_step_spec.observation, leaves)
-        step_type = tf.fill((tf.shape(leaves[0])[0],), ts.StepType.MID)
-        return self._parts.network(packed, step_type=step_type)[0]
 
     def _as_tensors(self, batch: Any) -> dict[str, Any]:
         return {

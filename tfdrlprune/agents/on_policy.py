@@ -73,7 +73,7 @@ class OnPolicyLearner:
         own = parts.own_epochs is not None
         scaled = settings.scale_rewards and not own
         scale = ReturnScale(vector.num_envs, parts.gamma, self.state.extra) if scaled else None
-        self._collector = Collector(agent, vector, self.state, scale)
+        self._collector = Collector(agent, parts, vector, self.state, scale)
         self._update: _Update = (
             _OwnEpochs(agent, parts)
             if own

@@ -10,10 +10,11 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
 from numpy.typing import NDArray
-from tf_agents.trajectories import time_step as ts
 
+from tfdrlprune.agents.acting import Sampler, time_step
 from tfdrlprune.agents.advantages import ReturnScale
 from tfdrlprune.agents.compiled import compiled
+from tfdrlprune.agents.internals import ActorCritic
 from tfdrlprune.agents.learner import LearnerState
 from tfdrlprune.agents.vector import Vector
 
@@ -50,68 +51,66 @@ class Collector:
 
     Args:
         agent: a PPO agent.
+        parts: its parts.
         vector: the environments.
         state: randomness and counters.
         scale: of the rewards; None leaves them as they are.
     """
 
-    def __init__(self, agent: Any, vector: Vector, state: LearnerState, scale: ReturnScale | None):
-        self._agent, self._vector, self._state, self._scale = agent, vector, state, scale
+    def __init__(
+        self,
+        agent: Any,
+        parts: ActorCritic,
+        vector: Vector,
+        state: LearnerState,
+        scale: ReturnScale | None,
+    ):
+        self._agent, self._parts, self._vector = agent, parts, vector
+        self._state, self._scale = state, scale
         self.forget_compiled()
 
     def forget_compiled(self) -> None:
         """Traces anew at the next roll-out."""
-        self._act = compiled(self._sample, "acting")
+        self._sampler = Sampler(self._agent, self._parts.actor, self._parts.normalizer)
+        self._look_back = compiled(self._distribution_and_values, "values")
 
     def collect(self, length: int) -> Rollout:
         """Returns a roll-out of ``length`` vector steps; episodes go on from the last one."""
         if self._state.begin_episodes(self._vector) and self._scale is not None:
             self._scale.restart()
-        observations, sampled, rewards, steps = [], [], [], []
+        self._sampler.refresh(self._vector.observation)
+        observations, actions, rewards, steps = [], [], [], []
         for _ in range(length):
             observations.append(self._vector.observation)
-            sampled.append(self._act(self._vector.observation, self._draw_seed()))
-            step = self._vector.step(tf.nest.map_structure(np.asarray, sampled[-1][0]))
+            actions.append(self._sampler(self._vector.observation, self._state.generator))
+            step = self._vector.step(actions[-1])
             done = step.terminated | step.truncated
             rewards.append(step.reward if self._scale is None else self._scale(step.reward, done))
             steps.append(step)
             self._state.env_step += self._vector.num_envs
-        sampled.append(self._act(self._vector.observation, self._draw_seed()))
-        actions, parameters, values = zip(*sampled, strict=True)
+        observations.append(self._vector.observation)
+        seen = [np.stack(leaf) for leaf in zip(*observations, strict=True)]
+        parameters, values = self._look_back([leaf.reshape((-1, *leaf.shape[2:])) for leaf in seen])
         terminated = np.stack([step.terminated for step in steps])
         return Rollout(
-            [np.stack(leaf) for leaf in zip(*observations, strict=True)],
-            _stacked(actions[:-1]),
-            _stacked(parameters[:-1]),
-            _stacked(values),
+            [leaf[:-1] for leaf in seen],
+            tf.nest.map_structure(lambda *each: np.stack(each), *actions),
+            tf.nest.map_structure(lambda array: self._by_time(array)[:-1], parameters),
+            self._by_time(values),
             np.stack(rewards),
             terminated,
             terminated | np.stack([step.truncated for step in steps]),
             np.stack([step.resets for step in steps]),
         )
 
-    def _draw_seed(self) -> Array:
-        return self._state.generator.integers(2**31, size=2, dtype=np.int32)
+    def _by_time(self, array: Any) -> Array:
+        """Returns [time * envs, ...] as [time, envs, ...]."""
+        return np.asarray(array).reshape((-1, self._vector.num_envs, *array.shape[1:]))
 
-    def _sample(self, leaves: list[tf.Tensor], seed: tf.Tensor) -> Any:
-        """Returns actions, the distribution's parameters, and V (0 where the agent adds it)."""
-        count = tf.shape(leaves[0])[0]
-        time_step = ts.TimeStep(
-            tf.fill((count,), ts.StepType.MID),
-            tf.zeros((count,)),
-            tf.ones((count,)),
-            tf.nest.pack_sequence_as(self._agent.time_step_spec.observation, leaves),
-        )
+    def _distribution_and_values(self, leaves: list[tf.Tensor]) -> Any:
+        """Returns the distribution's parameters, and V (0 where the agent computes it itself)."""
         policy = self._agent.collect_policy
-        step = policy.distribution(time_step, policy.get_initial_state(count))
-        actions = [
-            each.sample(seed=tf.random.experimental.stateless_fold_in(seed, index))
-            for index, each in enumerate(tf.nest.flatten(step.action))
-        ]
-        value = step.info.get("value_prediction", tf.zeros((count,)))
-        packed = tf.nest.pack_sequence_as(self._agent.action_spec, actions)
-        return packed, step.info["dist_params"], value
-
-
-def _stacked(nests: Any) -> Any:
-    return tf.nest.map_structure(lambda *each: np.stack([np.asarray(e) for e in each]), *nests)
+        count = tf.shape(leaves[0])[0]
+        state = policy.get_initial_state(count)
+        info = policy.distribution(time_step(self._agent, leaves), state).info
+        return info["dist_params"], info.get("value_prediction", tf.zeros((count,)))

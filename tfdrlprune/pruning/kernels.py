@@ -39,7 +39,7 @@ def find_kernels(module: tf.Module) -> list[Kernel]:
     found: list[Kernel] = []
     seen: set[int] = set()
     used: dict[str, int] = {}
-    for layer in _layers_in_order(module):
+    for layer in layers_in_order(module):
         attributes = [name for name in _ATTRIBUTES if _is_new_matrix(layer, name, seen)]
         if not attributes:
             continue
@@ -72,7 +72,7 @@ def without(kernels: Sequence[Kernel], spare: Iterable[str]) -> list[Kernel]:
     return [kernel for kernel in kernels if kernel.name not in spare]
 
 
-def _layers_in_order(module: tf.Module) -> list[tf.keras.layers.Layer]:
+def layers_in_order(module: tf.Module) -> list[tf.keras.layers.Layer]:
     """Returns the layers that own weights, ordered by their first weight in ``module.variables``.
 
     ``submodules`` walks attributes by name, which puts a network's last layer before its first.
