@@ -35,8 +35,7 @@ def test_q_values_run_in_numpy_and_follow_the_weights_after_a_refresh(caplog):
     [
         [tf.keras.layers.Dense(8, "swish"), tf.keras.layers.Dense(2)],
         [tf.keras.layers.Dense(8), tf.keras.layers.LayerNormalization(), tf.keras.layers.Dense(2)],
-        [tf.keras.layers.Reshape((2, 2)), tf.keras.layers.Conv1D(2, 1), tf.keras.layers.Flatten()]
-        + [tf.keras.layers.Dense(2)],
+        [tf.keras.layers.Reshape((2, 2)), tf.keras.layers.Conv1D(2, 1), tf.keras.layers.Flatten()],
         [tf.keras.layers.Dense(4), tf.keras.layers.ReLU(), tf.keras.layers.Dense(2)],
     ],
 )
