@@ -97,6 +97,8 @@ def check_artifact_fits(folder: Path, env: str) -> None:
     One observation, drawn from the environment's space, goes in, and its space must hold the
     action that comes out.
     """
+    import numpy as np
+
     from tfdrlprune import runtime
     from tfdrlprune.simulation import make
 
@@ -105,7 +107,7 @@ def check_artifact_fits(folder: Path, env: str) -> None:
     try:
         made.observation_space.seed(0)
         action = policy.action(made.observation_space.sample())
-        if not made.action_space.contains(action):
+        if not made.action_space.contains(np.asarray(action)):
             raise ValueError(
                 f"{folder} gives the action {action!r} ({policy.action_spec.dtype}), and {env} "
                 f"takes {made.action_space}. Evaluate it in the environment that it was made for."
