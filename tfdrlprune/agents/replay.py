@@ -131,24 +131,22 @@ class Replay:
         self._finish_rows()
         if len(self) == 0:
             raise ValueError(f"Replay needs more than {self._n_step} vector steps before sampling.")
-        rows, envs = self._draw(shape, generator)
-        next_rows = (rows + self._horizon[rows, envs]) % self._rows
+        first = self._draw(shape, generator)
+        # Flat indices: gathering by one index array takes half the time of gathering by two.
+        following = (first + self._flat(self._horizon)[first] * self._num_envs) % self._resets.size
         return Transitions(
-            [leaf[rows, envs] for leaf in self._observation],
-            self._action[rows, envs],
-            self._return[rows, envs],
-            self._discount[rows, envs],
-            [leaf[next_rows, envs] for leaf in self._observation],
+            [self._flat(leaf)[first] for leaf in self._observation],
+            self._flat(self._action)[first],
+            self._flat(self._return)[first],
+            self._flat(self._discount)[first],
+            [self._flat(leaf)[following] for leaf in self._observation],
         )
 
     def recent(self, count: int) -> list[Array]:
         """Returns the leaves of up to ``count`` of the latest observations, [count, ...]."""
         stored = min(self._written, self._rows)
         rows = np.arange(self._written - min(stored, -(-count // self._num_envs)), self._written)
-        return [
-            leaf[rows % self._rows].reshape((-1, *leaf.shape[2:]))[-count:]
-            for leaf in self._observation
-        ]
+        return [self._flat(leaf[rows % self._rows])[-count:] for leaf in self._observation]
 
     def to_bytes(self) -> bytes:
         """Returns all that is stored, for a checkpoint."""
@@ -213,13 +211,16 @@ class Replay:
         )
         self._ready = finished
 
-    def _draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> tuple[Array, Array]:
-        oldest, count = self._oldest(), len(self)
-        drawn = generator.integers(count, size=shape)
-        while True:
-            rows = (oldest + drawn // self._num_envs) % self._rows
-            envs = drawn % self._num_envs
-            bad = self._resets[rows, envs]
-            if not bad.any():
-                return rows, envs
-            drawn[bad] = generator.integers(count, size=int(bad.sum()))
+    def _draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
+        """Returns flat indices, drawn uniformly among the steps that did not merely reset."""
+        begin, count = self._oldest() * self._num_envs, len(self)
+        resets = self._flat(self._resets)
+        drawn = (begin + generator.integers(count, size=shape)) % resets.size
+        while (bad := resets[drawn]).any():
+            drawn[bad] = (begin + generator.integers(count, size=int(bad.sum()))) % resets.size
+        return drawn
+
+    @staticmethod
+    def _flat(array: Array) -> Array:
+        """Returns a view of [rows, envs, ...] as [rows * envs, ...]."""
+        return array.reshape((-1, *array.shape[2:]))
