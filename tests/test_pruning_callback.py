@@ -109,7 +109,6 @@ def test_masks_stay_in_force_in_a_later_fit_until_they_are_stripped():
     network.fit(X, Y, batch_size=32, epochs=1, verbose=0)
     assert zeros(network) == 240
     callback.strip()
-    network.train_function = None
     network.fit(X, Y, batch_size=32, epochs=1, verbose=0)
     assert zeros(network) < 24
 

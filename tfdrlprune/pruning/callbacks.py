@@ -131,6 +131,7 @@ class PruningCallback(tf.keras.callbacks.Callback):
         """Takes the masks off; the zeros stay as long as nothing trains them."""
         if self._pruner is not None:
             self._pruner.masks.remove()
+            self.model.train_function = None  # traced with the masks
 
     def _put_in_force(self) -> None:
         kernels, followers = [], []
@@ -156,8 +157,9 @@ class PruningCallback(tf.keras.callbacks.Callback):
         )
         # Not as a tf.Module: Keras would count the masks among the model's weights.
         self.model.pruning_state = self._pruner.checkpointable
-        # A step traced by an earlier fit does not know the constraints.
-        self.model.train_function = None
+        if self._pruner.masks.new:
+            # A step traced by an earlier fit does not know the constraints.
+            self.model.train_function = None
 
     def _chosen_networks(self) -> list[tuple[tf.Module, Sequence[tf.Module]]]:
         if not isinstance(self.model, HasNetworks):

@@ -66,6 +66,8 @@ class Masks:
             kernels then stays masked by itself.
 
     Attributes:
+        new: whether a kernel had no mask before; a step that was traced without it must be traced
+            anew.
         checkpointable: a ``tf.train.Checkpoint`` of the masks; attach it to what is saved.
     """
 
@@ -77,6 +79,9 @@ class Masks:
                 f"followers has one list for each of the {len(self.kernels)} kernels. "
                 f"Received: {len(self._followers)}."
             )
+        self.new = not all(
+            isinstance(kernel.variable.constraint, _MaskConstraint) for kernel in self.kernels
+        )
         self._masks = [_put_in_force(kernel) for kernel in self.kernels]
         self.checkpointable = tf.train.Checkpoint(masks=self._masks)
 
