@@ -70,6 +70,13 @@ def test_environment_steps_can_be_asked_for_instead():
     assert (trainer.env_step, trainer.optimizer_step()) == (128, 8)
 
 
+def test_ppo_rounds_up_to_whole_updates_and_counts_what_it_made():
+    trainer = ppo_trainer()
+    assert trainer.planned_steps(10) == 12
+    trainer.fit(steps=10, verbose=0)
+    assert trainer.optimizer_step() == int(trainer.optimizer.iterations) == 12
+
+
 @pytest.mark.parametrize("arguments", [{}, {"steps": 1, "env_steps": 1}, {"steps": 0}])
 def test_a_run_without_a_length_is_refused(arguments):
     with pytest.raises(ValueError, match="Received: "):
@@ -247,6 +254,9 @@ def test_weights_bring_the_whole_run_back(make, tmp_path):
     other.fit(steps=64, verbose=0)
     assert other.env_step == trainer.env_step
     assert len(trainer.agent.variables) > 8
+    third = make()
+    third.load_weights(tmp_path / "weights")  # what was seen is there without another step
+    assert third.observations(5).shape == (5, 4)
     for ours, theirs in zip(trainer.agent.variables, other.agent.variables, strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 

@@ -2,7 +2,7 @@
 
 A vector step of a small network is a few thousand multiplications, which NumPy does in 10 us; one
 call of a compiled TensorFlow function takes 150 to 500. What runs in NumPy was compared with the
-network on the observations at hand first; where it differs, the network itself acts.
+network first, on the observations at hand and on random ones; where it differs, the network acts.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tfdrlprune.pruning.kernels import layers_in_order
 
 Array = NDArray[Any]
 _log = logging.getLogger("tfdrlprune")
+_PROBES = 64
 
 
 def _relu(x: Array) -> Array:
@@ -120,9 +121,8 @@ class QValues:
     def __call__(self, leaves: list[Array]) -> Array:
         """Returns [count, actions] for leaves [count, ...]."""
         if self._run is None:
-            reference = compiled(self._q_values, "acting")
-            self._chain = _proved_chain(self._network, None, reference, leaves)
-            self._run = self._chain or reference
+            self._chain = _proved_chain(self._network, None, self._q_values, _probes(leaves))
+            self._run = self._chain or compiled(self._q_values, "acting")
         return np.asarray(self._run(leaves))
 
     def _q_values(self, leaves: list[tf.Tensor]) -> tf.Tensor:
@@ -155,11 +155,11 @@ class Sampler:
         """Takes over the weights as they are now; ``leaves`` are observations of any state."""
         if not self._chosen:
             self._chosen = True
-            self._choose(leaves)
+            self._choose(_probes(leaves))
         elif self._chain is not None:
             self._chain.refresh()
-            if self._deviation is not None:
-                self._deviation = np.asarray(self._parameters(leaves)[1])[0]
+        if self._deviation is not None:
+            self._deviation = np.asarray(self._parameters(leaves)[1])[0]
 
     def __call__(self, leaves: list[Array], generator: np.random.Generator) -> Any:
         """Returns actions, nested as the agent's, [count, ...]."""
@@ -183,7 +183,7 @@ class Sampler:
         spec = tf.nest.flatten(self._agent.action_spec)[0]
         normal = spec.dtype.is_floating
         try:
-            mean, deviation = (np.asarray(each) for each in self._parameters(leaves))
+            mean, deviation = (np.asarray(each) for each in self._mean_and_deviation(leaves))
         except NotImplementedError:  # a distribution without mean or deviation
             return
         transforms: list[Callable[[Array], Array]] = [lambda outputs: outputs]
@@ -226,6 +226,19 @@ class Sampler:
             for index, each in enumerate(tf.nest.flatten(distribution))
         ]
         return tf.nest.pack_sequence_as(self._agent.action_spec, actions)
+
+
+def _probes(leaves: list[Array]) -> list[Array]:
+    """Returns the observations and random ones around zero, as far out as they lie.
+
+    One environment, or several that all begin alike, would prove nothing about the other side of a
+    ReLU, or about a deviation that depends on the state.
+    """
+    if len(leaves) != 1 or leaves[0].dtype != np.float32:
+        return leaves  # no chain takes them
+    far = 1.0 + np.abs(leaves[0]).max(axis=0)
+    drawn = np.random.default_rng(0).normal(size=(_PROBES, *far.shape)) * far
+    return [np.concatenate([leaves[0], drawn.astype(np.float32)])]
 
 
 def _proved_chain(

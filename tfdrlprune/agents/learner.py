@@ -103,6 +103,9 @@ class Learner(Protocol):
     def steps_for(self, env_steps: int) -> int:
         """Returns the optimizer steps that go with this many environment steps."""
 
+    def whole_steps(self, steps: int) -> int:
+        """Returns the optimizer steps that are made where this many are asked for."""
+
     def train_batch(self, steps: int, progress: float) -> dict[str, float]:
         """Collects and trains; returns logs."""
 

@@ -97,6 +97,10 @@ class OffPolicyLearner:
             env_steps -= self.settings.warm_up
         return max(1, round(env_steps / self.settings.env_steps_per_step))
 
+    def whole_steps(self, steps: int) -> int:
+        """Returns ``steps``: a batch may make fewer steps than it has room for."""
+        return steps
+
     def train_batch(self, steps: int, progress: float) -> dict[str, float]:
         """Collects, then makes ``steps`` optimizer steps; returns logs.
 

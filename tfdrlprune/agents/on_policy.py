@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -80,7 +81,10 @@ class OnPolicyLearner:
             else _Minibatches(agent, parts, settings, vector.num_envs, self.state)
         )
         self.steps_per_batch = self._update.steps
-        self._latest: list[Array] = []
+        self._latest: list[Array] = [
+            np.zeros((0, *leaf.shape), leaf.dtype.as_numpy_dtype)
+            for leaf in tf.nest.flatten(agent.time_step_spec.observation)
+        ]
 
     def forget_compiled(self) -> None:
         """Traces anew at the next batch, as needed after masks were put in force."""
@@ -91,6 +95,10 @@ class OnPolicyLearner:
         """Returns the optimizer steps that go with this many more environment steps."""
         rollout = self.settings.rollout_length * self.vector.num_envs
         return -(-env_steps // rollout) * self.steps_per_batch
+
+    def whole_steps(self, steps: int) -> int:
+        """Returns ``steps`` rounded up to whole updates."""
+        return -(-steps // self.steps_per_batch) * self.steps_per_batch
 
     def train_batch(self, steps: int, progress: float) -> dict[str, float]:
         """Collects one roll-out, then makes one update, always whole; returns logs."""
@@ -106,11 +114,16 @@ class OnPolicyLearner:
 
     def to_bytes(self) -> bytes:
         """Returns everything that is not a TensorFlow variable; ends the running episodes."""
-        return self.state.to_bytes(self.vector, {})
+        buffer = io.BytesIO()
+        # A run that was killed after its last update is resumed without another roll-out.
+        np.savez(buffer, *self._latest)
+        return self.state.to_bytes(self.vector, {"latest": buffer.getvalue()})
 
     def from_bytes(self, data: bytes) -> None:
         """Puts back what `to_bytes` gave."""
-        self.state.from_bytes(self.vector, data)
+        latest = self.state.from_bytes(self.vector, data)["latest"]
+        with np.load(io.BytesIO(latest), allow_pickle=False) as stored:
+            self._latest = [stored[name] for name in stored.files]
 
 
 class _Update(Protocol):

@@ -140,7 +140,9 @@ class AgentTrainer(tf.keras.Model):
         asked = steps if steps is not None else env_steps
         if asked is None or asked < 1:
             raise ValueError(f"A run has at least one step. Received: {asked}.")
-        return asked if steps is not None else self._learner.steps_for(asked)
+        if steps is None:
+            return self._learner.steps_for(asked)
+        return self._learner.whole_steps(steps)
 
     def prunable_networks(self) -> dict[str, tuple[Any, list[Any]]]:
         """Returns role -> (network, networks that follow it), for `PruningCallback`."""
