@@ -6,17 +6,10 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 import numpy as np
 import pytest
 from scipy import stats
-from tf_agents.agents.ppo import ppo_agent
-from tf_agents.networks import (
-    actor_distribution_network,
-    normal_projection_network,
-    sequential,
-    value_network,
-)
+from tf_agents.networks import sequential
 
 import tfdrlprune as tp
 from tfdrlprune.agents.acting import DenseChain, QValues, Sampler, time_step
-from tfdrlprune.agents.environments import action_spec, spaces_of, time_step_spec
 from tfdrlprune.agents.internals import actor_critic, q_learning
 
 OBSERVATIONS = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
@@ -70,36 +63,6 @@ def test_one_observation_does_not_prove_a_chain(caplog):
         np.testing.assert_allclose(values([positive]), [[8, 8]])
     assert "acting runs in NumPy" not in caplog.text
     np.testing.assert_array_equal(values([-positive]), [[0, 0]])
-
-
-def test_a_deviation_that_depends_on_the_state_is_never_taken_from_one_state():
-    observation_space, action_space = spaces_of("Pendulum-v1")
-    steps, actions = time_step_spec(observation_space), action_spec(action_space)
-    actor = actor_distribution_network.ActorDistributionNetwork(
-        steps.observation,
-        actions,
-        fc_layer_params=(8,),
-        continuous_projection_net=lambda spec: normal_projection_network.NormalProjectionNetwork(
-            spec, state_dependent_std=True, std_transform=tf.exp
-        ),
-    )
-    agent = ppo_agent.PPOAgent(
-        steps,
-        actions,
-        actor_net=actor,
-        value_net=value_network.ValueNetwork(steps.observation, fc_layer_params=(8,)),
-        num_epochs=1,
-        normalize_observations=False,
-        train_step_counter=tf.Variable(0, dtype=tf.int64),
-    )
-    agent.initialize()
-    sampler = Sampler(agent, actor, None)
-    first, other = (np.full((4_000, 3), value, np.float32) for value in (0.0, 3.0))
-    sampler.refresh([first[:1]])
-    wanted = agent.collect_policy.distribution(time_step(agent, [other[:1]]), ()).action
-    actions_there = sampler([other], np.random.default_rng(0))
-    assert float(wanted.stddev()[0, 0]) != pytest.approx(1.0, rel=0.2)
-    assert actions_there.std() == pytest.approx(float(wanted.stddev()[0, 0]), rel=0.1)
 
 
 def test_a_network_without_dense_layers_is_no_chain():

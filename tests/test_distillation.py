@@ -1,3 +1,5 @@
+import dataclasses
+
 from tfdrlprune._tf import tf
 
 import gymnasium
@@ -6,6 +8,7 @@ import pytest
 
 from tfdrlprune.compression.distillation import DistillationSettings, distill
 from tfdrlprune.compression.states import States
+from tfdrlprune.evidence.rollouts import seeds_for
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.kernels import find_kernels
 from tfdrlprune.pruning.pruner import Pruner
@@ -86,6 +89,31 @@ def test_pruning_while_distilling_ends_with_the_exact_sparsity():
     pruner = Pruner(kernels, Schedule(lambda step: min(step / 200, 1) * 0.8), "erk", "magnitude")
     distill(teacher, student, "CartPole-v1", settings=QUICK, seed=0, pruner=pruner)
     assert sum((k.variable.numpy() == 0).sum() for k in kernels) == round(0.8 * (128 + 64))
+
+
+@pytest.mark.parametrize("steps", [30, 70])
+def test_every_step_that_is_asked_for_is_made(steps):
+    teacher, due = balancer(), []
+    student = copy(teacher)
+    schedule = Schedule(lambda step: due.append(step) or 0.5, frequency=1)
+    pruner = Pruner(find_kernels(student.model), schedule, "erk", "magnitude")
+    settings = dataclasses.replace(QUICK, steps=steps)
+    seen = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
+    distill(teacher, student, None, settings=settings, seed=0, pruner=pruner, observations=seen)
+    assert due[-1] == 3 * steps
+
+
+def test_students_are_chosen_on_seeds_that_are_never_judged_on(monkeypatch):
+    chosen_on = []
+
+    def mean_return(policy, envs, seeds):
+        chosen_on.append(list(seeds))
+        return 0.0
+
+    monkeypatch.setattr("tfdrlprune.compression.distillation.mean_return", mean_return)
+    teacher = balancer()
+    distill(teacher, copy(teacher), "CartPole-v1", settings=QUICK, seed=5)
+    assert chosen_on == [seeds_for("selection", 5, 4).tolist()] * 3
 
 
 @pytest.mark.parametrize("head", [Head("tanh", 2.0), Head("affine")])

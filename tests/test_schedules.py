@@ -61,6 +61,11 @@ def test_what_is_no_schedule_is_refused_with_an_example():
         Schedule(0.9)
 
 
+def test_a_frequency_below_one_step_is_refused():
+    with pytest.raises(ValueError, match=r"at least 1 step\. Received: 0"):
+        Schedule(lambda step: 0.5, frequency=0)
+
+
 def test_a_recipe_becomes_steps_of_the_run():
     schedule = Schedule(from_recipe(Recipe(sparsity=0.75, begin=0.25, end=0.5), steps=1_000))
     assert (schedule.begin_step, schedule.end_step, schedule.frequency) == (250, 500, 100)

@@ -232,7 +232,7 @@ def _probes(leaves: list[Array]) -> list[Array]:
     """Returns the observations and random ones around zero, as far out as they lie.
 
     One environment, or several that all begin alike, would prove nothing about the other side of a
-    ReLU, or about a deviation that depends on the state.
+    ReLU.
     """
     if len(leaves) != 1 or leaves[0].dtype != np.float32:
         return leaves  # no chain takes them

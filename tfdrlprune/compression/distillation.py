@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tfdrlprune.agents.compiled import CompiledLoop
 from tfdrlprune.compression.states import States, mean_return, nest_like
+from tfdrlprune.evidence.rollouts import seeds_for
 from tfdrlprune.observations import as_batch
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.pruner import Pruner
@@ -90,7 +91,8 @@ def distill(
     lesson = _Lesson(teacher, student, settings, generator, pruner)
     report = progress or (lambda done, rounds, what: None)
     if env is not None:
-        _teach_in_environment(lesson, env, generator, report)
+        selection = seeds_for("selection", seed, settings.selection_episodes).tolist()
+        _teach_in_environment(lesson, env, generator, selection, report)
     elif observations is not None:
         lesson.add(as_batch(teacher.observation_spec, observations)[0])
         for done in range(settings.rounds):
@@ -102,12 +104,15 @@ def distill(
 
 
 def _teach_in_environment(
-    lesson: _Lesson, env: Environment, generator: np.random.Generator, report: Report
+    lesson: _Lesson,
+    env: Environment,
+    generator: np.random.Generator,
+    seeds: list[int],
+    report: Report,
 ) -> None:
     settings, student = lesson.settings, lesson.student
     states = States(env, settings.num_envs, generator)
-    judges = [make(env) for _ in range(settings.selection_episodes)]
-    seeds = [int(each) for each in generator.integers(2**31, size=len(judges))]
+    judges = [make(env) for _ in seeds]
     best_rank, best_weights = (-1.0, -np.inf), student.model.get_weights()
     for done in range(settings.rounds):
         who, epsilon = (lesson.teacher, 0.0) if done == 0 else (student, settings.epsilon)
@@ -160,8 +165,10 @@ class _Lesson:
         leaves = [np.concatenate(each) for each in zip(*self._leaves, strict=True)]
         answers = np.concatenate(self._answers)
         losses = []
-        for count in self._chunks(leaves):
-            chosen = self._generator.integers(len(answers), size=(count, self.settings.batch_size))
+        chunks = self._chunks(leaves)
+        shape = (chunks[0], self.settings.batch_size)  # of all, so that one graph serves them
+        for count in chunks:
+            chosen = self._generator.integers(len(answers), size=shape)
             inputs = {
                 "leaves": [leaf[chosen] for leaf in leaves],
                 "answers": answers[chosen],
@@ -181,7 +188,8 @@ class _Lesson:
         """Returns the steps of each compiled call: few enough to prune often and to fit memory."""
         each = self.settings.batch_size * sum(leaf[0].nbytes for leaf in leaves)
         size = int(np.clip(64_000_000 // max(each, 1), 1, 50))
-        return [size] * (self.settings.steps // size)
+        whole, rest = divmod(self.settings.steps, size)
+        return [size] * whole + [rest] * (rest > 0)
 
     def _answer_scale(self, answers: Array) -> Array:
         """Returns what a difference between two answers is measured in."""

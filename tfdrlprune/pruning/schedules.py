@@ -30,6 +30,7 @@ class Schedule:
 
     Raises:
         TypeError: ``source`` is neither.
+        ValueError: the frequency is below 1.
     """
 
     def __init__(self, source: Any, frequency: int = DEFAULT_FREQUENCY):
@@ -48,6 +49,8 @@ class Schedule:
                 "schedule is a tfmot pruning schedule such as tp.PolynomialDecay(0.0, 0.9, "
                 f"begin_step=0, end_step=1000), or a function of the step. Received: {source!r}."
             )
+        if self.frequency < 1:
+            raise ValueError(f"frequency is at least 1 step. Received: {self.frequency}.")
 
     def last_due(self, step: int) -> int | None:
         """Returns the last step up to ``step`` at which masks are updated; None if there is none.
