@@ -115,6 +115,12 @@ CASES = {
         "evaluate good --baseline good --env CartPole-v1 --return-bounds 0 5 --episodes 2",
         "is outside the return bounds 0 to 5",
     ),
+    "bounds upside down": (
+        "evaluate good --baseline good --env CartPole-v1 --return-bounds 5 0",
+        "two finite numbers, LOW < HIGH",
+    ),
+    "a margin of nan": ("evaluate good --env CartPole-v1 --margin nan", "nan is not in the range"),
+    "a huge seed": ("inspect good --seed 4294967296", "is not in the range"),
     "no artifact": ("evaluate home --env CartPole-v1", "home is not an artifact"),
     "a cut file": ("evaluate cut --env CartPole-v1", "The file was cut or changed"),
     "a changed file": ("inspect changed", "its SHA-256 differs"),

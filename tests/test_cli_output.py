@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 
 import click
 import pytest
@@ -27,6 +28,39 @@ def test_a_json_file_in_no_folder_is_refused_before_the_work(tmp_path):
     output.check_json(tmp_path / "x.json")
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         output.check_json(tmp_path / "missing" / "x.json")
+
+
+def test_a_json_file_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda folder, mode: False)
+    with pytest.raises(PermissionError, match="nothing can be written"):
+        output.check_json(tmp_path / "x.json")
+
+
+def test_json_goes_into_a_pipe_and_does_not_replace_it(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    output.check_json(pipe)
+    output.write_json(pipe, [1])
+    assert json.loads(os.read(reader, 100)) == [1]
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_json_goes_where_a_link_leads(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.json").symlink_to(tmp_path / "real" / "x.json")
+    output.write_json(tmp_path / "link.json", [1])
+    assert (tmp_path / "link.json").is_symlink()
+    assert json.loads((tmp_path / "real" / "x.json").read_text()) == [1]
+
+
+def test_without_stdout_and_stderr_nothing_is_shown(monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    monkeypatch.setattr("sys.stderr", None)
+    with output.progress() as progress:
+        progress("judging", 1, 1)
+    output.show("done")
 
 
 def test_progress_elsewhere_than_on_a_terminal_is_two_lines_a_stage(capsys):

@@ -13,7 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tfdrlprune._tf import tf
+
 from tfdrlprune import policies
+from tfdrlprune.cli import running
 from tfdrlprune.cli.app import run as run_command
 from tfdrlprune.deployment import artifact
 
@@ -103,10 +106,30 @@ def test_an_existing_run_is_not_overwritten(run, capsys):
     assert (run / "run.json").read_bytes() == before
 
 
+def test_a_full_disk_is_bad_input_and_keeps_what_can_be_resumed(tmp_path):
+    run = running.Run("CartPole-v1", "dqn", None, 100, None, 1, 0, None)
+    work = tmp_path / "runs" / "run.partial"
+    message = "x.tempstate; No space left on device [Op:SaveV2]"
+    workshop = running._workshop(work, run, resume=False, force=False)
+    with pytest.raises(OSError, match="Make room and go on by --resume.*partial"), workshop:
+        raise tf.errors.ResourceExhaustedError(None, None, message)
+    assert [path.name for path in work.iterdir()] == ["settings.json"]
+
+
+def test_force_spares_a_folder_of_the_users_where_backups_would_be(tmp_path, capsys):
+    (tmp_path / "run.partial").mkdir()
+    (tmp_path / "run.partial" / "thesis.tex").write_text("years of work")
+    again = ["train", "CartPole-v1", *FLAGS, "--out", str(tmp_path / "run")]
+    for flags in ([], ["--force"]):
+        assert run_command([*again, *flags]) == 2
+        assert "Name another --out" in capsys.readouterr().err
+    assert (tmp_path / "run.partial" / "thesis.tex").read_text() == "years of work"
+
+
 def test_ctrl_c_leaves_no_folder_behind(tmp_path):
-    process = start(tmp_path / "run", "--steps", "500000", "--epochs", "1000")
+    process = start(tmp_path / "runs" / "run", "--steps", "500000", "--epochs", "1000")
     wait_for(process, "Epoch 2/")
-    assert (tmp_path / "run.partial").is_dir()
+    assert (tmp_path / "runs" / "run.partial").is_dir()
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -102,6 +102,13 @@ def test_an_empty_folder_may_be_filled_and_a_file_never(tmp_path):
         check_free(tmp_path / "file", force=True)
 
 
+def test_a_mount_point_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(os.path, "ismount", lambda path: str(path) == os.path.realpath(tmp_path))
+    with pytest.raises(FileExistsError, match=r"mounted.*Name a folder in it"):
+        check_free(tmp_path)
+    check_free(tmp_path / "inside")
+
+
 def test_ctrl_c_leaves_nothing(tmp_path):
     script = textwrap.dedent("""
         import sys, time

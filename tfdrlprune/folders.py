@@ -27,8 +27,8 @@ def atomic_folder(
             ``force`` and a slip of the keyboard don't delete somebody's home.
 
     Raises:
-        FileExistsError: ``path`` is a file, or a folder with content and ``force`` is off, or one
-            that ``replaces`` denies.
+        FileExistsError: ``path`` is a file, a mount point, or a folder with content and ``force``
+            is off, or one that ``replaces`` denies.
 
     Example:
         >>> import tempfile
@@ -42,7 +42,7 @@ def atomic_folder(
     """
     target = Path(os.path.realpath(path))
     check_free(target, force=force, replaces=replaces)
-    made = _make_parents(target.parent)
+    made = make_parents(target.parent)
     token = os.urandom(4).hex()
     partial = target.with_name(f".{target.name}.{token}.partial")
     try:
@@ -71,6 +71,11 @@ def check_free(
         return
     if not target.is_dir():
         raise FileExistsError(f"{target} is a file, and a folder is to be written. Name another.")
+    if os.path.ismount(target):
+        raise FileExistsError(
+            f"{target} is where a disk or volume is mounted, and no folder can be renamed to it. "
+            "Name a folder in it."
+        )
     if not any(target.iterdir()):
         return
     if not force:
@@ -85,7 +90,7 @@ def check_free(
         )
 
 
-def _make_parents(folder: Path) -> list[Path]:
+def make_parents(folder: Path) -> list[Path]:
     """Makes ``folder`` and its parents; returns those that were not there, the deepest first."""
     missing = []
     current = folder

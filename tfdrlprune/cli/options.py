@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,8 +16,22 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
-FRACTION = click.FloatRange(0, 1, min_open=True, max_open=True)
+# NumPy, TensorFlow and Gymnasium take no larger one.
+_MAX_SEED = 2**32 - 1
 ANY = click.Path(path_type=Path)
+
+
+class _Fraction(click.FloatRange):
+    """A number above 0 and below 1; click's own range lets NaN through."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{number} is not in the range {self._describe_range()}.", param, ctx)
+        return number
+
+
+FRACTION = _Fraction(0, 1, min_open=True, max_open=True)
 
 
 def example(line: str) -> str:
@@ -27,7 +42,11 @@ def example(line: str) -> str:
 def seed(command: Command) -> Command:
     """Adds ``--seed``."""
     option = click.option(
-        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance."
+        "--seed",
+        type=click.IntRange(0, _MAX_SEED),
+        default=0,
+        show_default=True,
+        help="Of all chance.",
     )
     return option(command)
 
@@ -80,12 +99,22 @@ def gate(command: Command) -> Command:
             type=float,
             nargs=2,
             metavar="LOW HIGH",
+            callback=_ordered,
             help="Numbers that no return can leave; known for the classic tasks.",
         ),
     )
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def _ordered(
+    ctx: Any, param: Any, bounds: tuple[float, float] | None
+) -> tuple[float, float] | None:
+    del ctx, param
+    if bounds is not None and not -math.inf < bounds[0] < bounds[1] < math.inf:
+        raise click.BadParameter(f"two finite numbers, LOW < HIGH. Received: {bounds}.")
+    return bounds
 
 
 def recipe(command: Command) -> Command:

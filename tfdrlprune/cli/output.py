@@ -9,7 +9,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 Progress = Callable[[str, int, int], None]
 
@@ -18,27 +18,49 @@ def show(*results: Any) -> None:
     """Prints results on stdout: with colours on a terminal, as wide as need be elsewhere."""
     from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else 250, highlight=False)
+    console = Console(width=None if _is_terminal(sys.stdout) else 250, highlight=False)
     for result in results:
         console.print(result, soft_wrap=isinstance(result, str), markup=False)
 
 
+def _is_terminal(stream: IO[str] | None) -> bool:
+    # Python has None for a stream that was closed before it began.
+    return stream is not None and stream.isatty()
+
+
 def check_json(path: Path | None) -> None:
-    """Raises FileNotFoundError if the folder of a JSON file is not there, before any work."""
-    if path is not None and not path.absolute().parent.is_dir():
-        raise FileNotFoundError(f"--json {path}: there is no folder {path.absolute().parent}.")
+    """Raises FileNotFoundError or PermissionError if a JSON file cannot be, before any work."""
+    if path is None or _is_stream(path):
+        return
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"--json {path}: there is no folder {folder}.")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"--json {path}: nothing can be written in {folder}.")
 
 
 def write_json(path: Path | None, value: Any) -> None:
-    """Writes a JSON file, whole or not at all; None writes nothing."""
+    """Writes a JSON file, whole or not at all; None writes nothing.
+
+    A link stays a link, and what is no file, as ``/dev/stdout``, is written to and not replaced.
+    """
     if path is None:
         return
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    if _is_stream(path):
+        path.write_text(text, encoding="utf-8")
+        return
+    target = Path(os.path.realpath(path))
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
-        partial.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(partial, path)
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _is_stream(path: Path) -> bool:
+    return path.exists() and not path.is_file()
 
 
 @contextlib.contextmanager
@@ -47,7 +69,7 @@ def progress() -> Iterator[Progress]:
 
     It goes to stderr, so that results can be piped.
     """
-    if not sys.stderr.isatty():
+    if not _is_terminal(sys.stderr):
         yield _Lines()
         return
     from rich.console import Console

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
+import errno
 import json
 import os
 import shutil
@@ -25,7 +26,7 @@ from tfdrlprune.cli.sources import RUN_FILE, is_run
 from tfdrlprune.evidence import machine
 from tfdrlprune.evidence.rollouts import roll_out, seeds_for
 from tfdrlprune.evidence.statistics import summarize
-from tfdrlprune.folders import atomic_folder, check_free
+from tfdrlprune.folders import atomic_folder, check_free, make_parents
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.callbacks import PruningCallback
 from tfdrlprune.pruning.kernels import find_kernels, without
@@ -112,10 +113,16 @@ def _pruning(run: Run, trainer: AgentTrainer) -> PruningCallback | None:
 def _check_work(work: Path, run: Run, *, resume: bool, force: bool) -> None:
     """Raises an error unless a killed run's folder is there for resuming, and only then."""
     if not resume:
-        if work.exists() and not force:
+        ours = (work / _SETTINGS_FILE).is_file()
+        if ours and not force:
             raise FileExistsError(
                 f"{work} holds a run that was killed. Go on with it by --resume, or begin anew by "
                 "--force."
+            )
+        if os.path.lexists(work) and not ours:
+            raise FileExistsError(
+                f"{work} is needed while the run lasts, and is there already, but is none of a "
+                "killed run's. Name another --out, or remove it yourself."
             )
         return
     try:
@@ -135,17 +142,26 @@ def _check_work(work: Path, run: Run, *, resume: bool, force: bool) -> None:
 @contextlib.contextmanager
 def _workshop(work: Path, run: Run, *, resume: bool, force: bool) -> Iterator[None]:
     """Makes the folder of backups; takes it away again unless the run was killed or crashed."""
+    made = make_parents(work.parent)
     if not resume:
         if force:
             shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
+        work.mkdir()
         settings = json.dumps(run.to_json(), indent=2)
         (work / _SETTINGS_FILE).write_text(settings, encoding="utf-8")
     try:
         yield
     except KeyboardInterrupt:
         shutil.rmtree(work, ignore_errors=True)
+        for parent in made:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
         raise
+    except tf.errors.ResourceExhaustedError as error:
+        if "No space left" not in str(error):
+            raise  # of memory
+        message = "The disk is full. Make room and go on by --resume"
+        raise OSError(errno.ENOSPC, message, str(work)) from error
 
 
 def _fit(
