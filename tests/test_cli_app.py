@@ -99,6 +99,14 @@ def test_an_error_of_our_own_on_bad_input_is_one_line_and_exit_code_2(capsys):
     assert not app.is_bad_input(raised.value)
 
 
+def test_an_error_of_python_within_our_code_is_a_bug():
+    from tfdrlprune.recipe import Recipe
+
+    with pytest.raises(TypeError, match="iterable") as raised:
+        Recipe.from_dict(None)
+    assert not app.is_bad_input(raised.value)
+
+
 @pytest.mark.parametrize("error", [ImportError("no gym"), FileNotFoundError(2, "No such", "f")])
 def test_files_and_imports_are_bad_input_whoever_raises_them(error, failing, capsys):
     assert failing(error) == 2

@@ -9,8 +9,9 @@ import dataclasses
 import difflib
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any
 
 DISTRIBUTIONS = ("erk", "uniform", "global")
@@ -67,6 +68,11 @@ class Recipe:
         check_sparsity(self.sparsity)
         for name in ("distribution", "criterion", "precision"):
             _check_choice(self, name)
+        for name, kind in (("begin", Real), ("end", Real), ("frequency", Integral)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, kind):
+                whole = "whole " if kind is Integral else ""
+                raise ValueError(f"{name} is a {whole}number. Received: {name}={value!r}.")
         if not 0.0 <= self.begin < self.end <= 1.0:
             raise ValueError(
                 "Pruning begins and ends within the run: 0 <= begin < end <= 1. "
@@ -115,7 +121,10 @@ class Recipe:
 
 
 def _names(value: Any) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"spare is a list of kernels' names. Received: spare={value!r}.")
+    return tuple(names)
 
 
 def check_sparsity(value: Any, source: str = "") -> float:

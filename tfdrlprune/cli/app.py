@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import os
 import sys
 import traceback
@@ -22,6 +23,7 @@ from tfdrlprune.cli.train import command as train
 
 DEBUG = "TFDRLPRUNE_DEBUG"
 _PACKAGE = str(Path(__file__).parents[1])
+_RAISE = dis.opmap["RAISE_VARARGS"]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -81,8 +83,9 @@ def _failed(error: Exception) -> int:
 def is_bad_input(error: BaseException) -> bool:
     """Tells whether an error says that something is wrong with what the user gave.
 
-    Files and imports are what they are. Other errors are such only where our own code raised them:
-    a ValueError from the depths of a library is a bug, and its message would explain nothing.
+    Files and imports are what they are. Other errors are such only where a ``raise`` of our own
+    raised them: a ValueError from the depths of a library, or a TypeError of Python itself, is a
+    bug, and its message would explain nothing.
     """
     if isinstance(error, (ImportError, OSError)):
         return True
@@ -91,7 +94,10 @@ def is_bad_input(error: BaseException) -> bool:
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
-    return frame is not None and frame.tb_frame.f_code.co_filename.startswith(_PACKAGE)
+    if frame is None:
+        return False
+    code = frame.tb_frame.f_code
+    return code.co_filename.startswith(_PACKAGE) and code.co_code[frame.tb_lasti] == _RAISE
 
 
 def _one_line(text: str) -> str:
