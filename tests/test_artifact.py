@@ -118,6 +118,7 @@ def _edited(**changes):
     ("text", "message"),
     [
         ("{", "damaged"),
+        ("[" * 100_000, "damaged"),
         ("[1]", "not of tfdrlprune"),
         ('{"format_version": "1"}', "not of tfdrlprune"),
         (_edited(format_version=2), "format_version 2, and this tfdrlprune reads 1"),

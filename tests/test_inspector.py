@@ -66,3 +66,5 @@ def test_kernels_are_read_back_with_their_scales(tmp_path, precision):
 def test_what_is_no_model_file_says_so():
     with pytest.raises(ValueError, match="no TFLite model"):
         model_file.operations(b"0123456789")
+    with pytest.raises(ValueError, match="no TFLite model that can be read"):
+        model_file.operations(b"\x1c\0\0\0TFL3" + bytes(2_000))

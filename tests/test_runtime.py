@@ -179,14 +179,14 @@ def test_two_policies_do_not_disturb_each_other(discrete, continuous):
 def test_a_model_that_does_not_fit_its_manifest_is_refused(discrete, continuous):
     content = (discrete / "policy.tflite").read_bytes()
     manifest = artifact.read(discrete)
-    with pytest.raises(ValueError, match=r"'observation' is \(1, 5\) float32"):
+    with pytest.raises(ValueError, match=r"'observation' is \(1, 5\) float32 there"):
         runtime.Policy(content, _with(manifest, observation=_vector(5, "float32")))
     with pytest.raises(ValueError, match=r"Received: \(1, 4\) float32"):
         runtime.Policy(content, _with(manifest, observation=_vector(4, "int32")))
     spec = ArraySpec("state", (4,), "float32")
     with pytest.raises(ValueError, match=r"with the inputs \['state'\]"):
         runtime.Policy(content, _with(manifest, observation=spec))
-    with pytest.raises(ValueError, match=r"'action' is \(1, 2\)"):
+    with pytest.raises(ValueError, match=r"'action' is \(1, 2\) there"):
         runtime.Policy(content, artifact.read(continuous))
     with pytest.raises(ValueError, match="cannot be run"):
         runtime.Policy(b"nothing of the kind", manifest)

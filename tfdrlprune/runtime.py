@@ -204,7 +204,7 @@ def _interpreter(content: bytes, num_threads: int) -> Any:
             # The first invocation packs weights; better now than at the first observation.
             interpreter.invoke()
     except (ValueError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or ["unknown"])[0]
+        reason = (str(error).strip().splitlines() or ["unknown"])[0].rstrip(".")
         raise ValueError(
             f"{artifact.MODEL_FILE} cannot be run: {reason}. Export the policy again."
         ) from error
@@ -238,7 +238,8 @@ def _bind(interpreter: Any, manifest: artifact.Manifest) -> tuple[list[int], dic
 def _fits(name: str, details: Any, shape: tuple[int, ...], dtype: str | None) -> None:
     received, kind = tuple(int(size) for size in details["shape"]), np.dtype(details["dtype"]).name
     if received != (1, *shape) or (dtype is not None and kind != dtype):
+        expected = f"{(1, *shape)} {dtype}" if dtype else f"{(1, *shape)}"
         raise ValueError(
             f"{artifact.MODEL_FILE} does not fit {artifact.MANIFEST_FILE}: {name!r} is "
-            f"{(1, *shape)} {dtype or ''}there. Received: {received} {kind}."
+            f"{expected} there. Received: {received} {kind}. Export the policy again."
         )

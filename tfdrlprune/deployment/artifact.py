@@ -180,7 +180,7 @@ def read(folder: str | os.PathLike[str]) -> Manifest:
         raise ValueError(f"{path} is damaged: it is no text. Export the policy again.") from None
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}. Export the policy again.") from None
     if not isinstance(value, dict) or not isinstance(value.get("format_version"), int):
         raise ValueError(

@@ -5,6 +5,7 @@ NumPy and LiteRT's schema only, so that a robot can look into its own artifact.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,8 +66,13 @@ def operations(content: bytes) -> list[Operation]:
 
     if content[4:8] != b"TFL3":
         raise ValueError("The file is no TFLite model: its identifier TFL3 is missing.")
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-    return _Reader(model, schema).operations()
+    try:
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+        return _Reader(model, schema).operations()
+    except (struct.error, TypeError, ValueError, LookupError, AttributeError) as error:
+        raise ValueError(
+            f"The file is no TFLite model that can be read: {error}. Export the policy again."
+        ) from error
 
 
 def parameter_counts(found: list[Operation]) -> tuple[int, int]:
