@@ -10,10 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+from tfdrlprune._tf import tf
+
 import numpy as np
 import pytest
-
-from tfdrlprune._tf import tf
 
 from tfdrlprune import policies
 from tfdrlprune.cli import running
@@ -111,7 +111,7 @@ def test_a_full_disk_is_bad_input_and_keeps_what_can_be_resumed(tmp_path):
     work = tmp_path / "runs" / "run.partial"
     message = "x.tempstate; No space left on device [Op:SaveV2]"
     workshop = running._workshop(work, run, resume=False, force=False)
-    with pytest.raises(OSError, match="Make room and go on by --resume.*partial"), workshop:
+    with pytest.raises(OSError, match=r"Make room and go on by --resume.*partial"), workshop:
         raise tf.errors.ResourceExhaustedError(None, None, message)
     assert [path.name for path in work.iterdir()] == ["settings.json"]
 
