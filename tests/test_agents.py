@@ -88,6 +88,23 @@ def test_the_parts_of_an_agent_are_what_it_was_built_with():
     assert q_learning(agent) is None
 
 
+@pytest.mark.parametrize(
+    "space",
+    [
+        gymnasium.spaces.Box(0, np.inf, (2,)),
+        gymnasium.spaces.Box(0, 5, (2,), np.int32),
+        gymnasium.spaces.MultiDiscrete([2, 3]),
+        gymnasium.spaces.MultiBinary(2),
+    ],
+)
+def test_ppo_refuses_actions_that_it_cannot_give(space):
+    class Other(Image):
+        action_space = space
+
+    with pytest.raises(ValueError, match=r"PPO needs Discrete actions.*Received: (Multi|Box)"):
+        tp.agents.ppo(Other)
+
+
 def test_images_are_scaled_seen_through_convolutions_and_learnt_from():
     agent = tp.agents.dqn(Image, hidden=(16,), conv=[(4, 4, 4)], n_step=1, reward_scale=1.0)
     assert [kernel.shape for kernel in find_kernels(q_learning(agent).network)] == [

@@ -436,6 +436,25 @@ def test_an_agent_of_another_environment_is_refused():
         tp.AgentTrainer(agent, "MountainCar-v0")
 
 
+def test_an_agent_with_another_number_of_actions_is_refused():
+    class Three(gymnasium.Wrapper):
+        def __init__(self):
+            super().__init__(gymnasium.make("CartPole-v1"))
+            self.action_space = gymnasium.spaces.Discrete(3)
+
+    agent = tp.agents.dqn("CartPole-v1", hidden=(4,))
+    with pytest.raises(ValueError, match=r"numbers of actions \[2\].*has \[3\]"):
+        tp.AgentTrainer(agent, Three)
+
+
+def test_a_short_warm_up_lasts_until_there_is_something_to_learn_from():
+    agent = tp.agents.dqn("CartPole-v1", hidden=(4,), n_step=10)
+    settings = tp.agents.OffPolicySettings(warm_up=0, fused_steps=8)
+    trainer = tp.AgentTrainer(agent, "CartPole-v1", num_envs=4, settings=settings)
+    trainer.fit(env_steps=76, verbose=0)
+    assert (trainer.env_step, trainer.optimizer_step()) == (11 * 4 + 32, 32)
+
+
 def test_settings_of_the_other_family_are_refused():
     agent = tp.agents.dqn("CartPole-v1", hidden=(4,))
     with pytest.raises(TypeError, match="DdqnAgent is trained with OffPolicySettings"):

@@ -54,6 +54,11 @@ def _sample_small_integers_in_int32(tensor_spec: types.ModuleType) -> None:
     tensor_spec.sample_bounded_spec = sample_bounded_spec  # type: ignore[attr-defined]
 
 
+# What PPOPolicy passes to its observation normaliser: under the root, and in deviations.
+NORMALIZER_EPSILON = 1e-3
+NORMALIZER_CLIP = 5.0
+
+
 def normalizer_statistics(normalizer: Any) -> list[tuple[Any, Any]]:
     """Returns mean and variance, NumPy float32, of each leaf of an observation normaliser.
 

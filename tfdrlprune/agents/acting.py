@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tfdrlprune._tf import tf
-from tfdrlprune._tf_agents import normalizer_statistics
+from tfdrlprune._tf_agents import NORMALIZER_CLIP, NORMALIZER_EPSILON, normalizer_statistics
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,15 +73,16 @@ class DenseChain:
             for layer in self._layers
         ]
         if self._normalizer is not None:
-            # As PPOPolicy normalises: epsilon 1e-3 under the root, clipped at 5.
             ((mean, variance),) = normalizer_statistics(self._normalizer)
-            self._mean, self._scale = mean, 1.0 / np.sqrt(variance + np.float32(1e-3))
+            self._mean = mean
+            self._scale = 1.0 / np.sqrt(variance + np.float32(NORMALIZER_EPSILON))
 
     def __call__(self, leaves: list[Array]) -> Array:
         """Returns the last layer's outputs, [count, n], for one leaf [count, ...] of float32."""
         x = leaves[0].reshape(len(leaves[0]), -1)
         if self._normalizer is not None:
-            x = np.clip((x - self._mean) * self._scale, -5.0, 5.0)
+            x = (x - self._mean) * self._scale
+            x = np.clip(x, -NORMALIZER_CLIP, NORMALIZER_CLIP)
         for (kernel, bias), activation in zip(self._weights, self._activations, strict=True):
             x = x @ kernel
             x += bias

@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfdrlprune._tf import tf
-from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
 from numpy.typing import NDArray
-from tf_agents.trajectories import time_step as ts
 
 from tfdrlprune.agents import spaces
+from tfdrlprune.agents.acting import time_step
 from tfdrlprune.agents.compiled import compiled
 from tfdrlprune.pruning.kernels import find_kernels
 from tfdrlprune.simulation import Environment, make
@@ -126,10 +125,4 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
         return spaces.decode_action(self._envs[0].action_space, chosen)
 
     def _greedy(self, leaves: list[tf.Tensor]) -> Any:
-        agent = self.model.agent
-        observation = tf.nest.pack_sequence_as(agent.time_step_spec.observation, leaves)
-        count = tf.shape(leaves[0])[0]
-        time_step = ts.TimeStep(
-            tf.fill((count,), ts.StepType.MID), tf.zeros((count,)), tf.ones((count,)), observation
-        )
-        return agent.policy.action(time_step).action
+        return self.model.agent.policy.action(time_step(self.model.agent, leaves)).action

@@ -1,6 +1,6 @@
 """What TF-Agents keeps private and a training loop needs, each name once.
 
-All names were seen in tf-agents 0.19.0; tests/test_internals.py fails when one moves.
+All names were seen in tf-agents 0.19.0; tests/test_agents.py fails when one moves.
 """
 
 from __future__ import annotations

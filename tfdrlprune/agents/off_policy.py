@@ -31,7 +31,8 @@ class OffPolicySettings:
     Attributes:
         batch_size: transitions in an optimizer step.
         capacity: environment steps that replay keeps.
-        warm_up: environment steps by random actions before the first optimizer step.
+        warm_up: environment steps by random actions before the first optimizer step; more where
+            n-step transitions of so many environments take more.
         env_steps_per_step: environment steps for each optimizer step.
         fused_steps: optimizer steps in one compiled call, which is one Keras batch; the acting
             policy is refreshed as often, and 512 was too stale to learn CartPole.
@@ -71,6 +72,8 @@ class OffPolicyLearner:
         self.vector = vector
         self.state = LearnerState(seed)
         self._agent, self._parts = agent, parts
+        # The first transition is whole when n further rows have followed it.
+        self._warm_up = max(settings.warm_up, (parts.n_step + 1) * vector.num_envs)
         spec = agent.action_spec
         self._action_dtype = tf.nest.flatten(spec)[0].dtype.as_numpy_dtype
         self._replay = Replay(
@@ -94,7 +97,7 @@ class OffPolicyLearner:
     def steps_for(self, env_steps: int) -> int:
         """Returns the optimizer steps that go with this many more environment steps."""
         if self.state.env_step == 0:
-            env_steps -= self.settings.warm_up
+            env_steps -= self._warm_up
         return max(1, round(env_steps / self.settings.env_steps_per_step))
 
     def whole_steps(self, steps: int) -> int:
@@ -109,7 +112,7 @@ class OffPolicyLearner:
             progress: share of the run that is done, in [0, 1].
         """
         self.state.begin_episodes(self.vector)
-        while self.state.env_step < self.settings.warm_up:
+        while self.state.env_step < self._warm_up:
             self._collect_once(epsilon=1.0)
         epsilon = self._epsilon(progress)
         self.state.debt += steps * self.settings.env_steps_per_step

@@ -39,7 +39,8 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
     2016) and runs epochs and minibatches, so the agent is built for one minibatch at a time.
 
     Args:
-        env: registered id, factory or ``gymnasium.Env``; Discrete or bounded Box actions.
+        env: registered id, factory or ``gymnasium.Env``; its actions are Discrete, a bounded Box of
+            floats, or a Dict or Tuple of these.
         hidden: units of the tanh layers, of actor and critic each.
         conv: for image observations, (filters, kernel size, stride) of each layer before them;
             uint8 images are scaled to [0, 1].
@@ -60,6 +61,11 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
     observation_space, action_space = spaces_of(env)
     time_step_spec = make_time_step_spec(observation_space)
     action_spec = make_action_spec(action_space)
+    if not all(_is_supported(leaf) for leaf in tf.nest.flatten(action_spec)):
+        raise ValueError(
+            "PPO needs Discrete actions, or a Box of floats with bounds. Received: "
+            f"{action_space}. Wrap the environment in an ActionWrapper that gives it one of these."
+        )
     arguments = {
         "fc_layer_params": tuple(hidden),
         "conv_layer_params": None if conv is None else [tuple(layer) for layer in conv],
@@ -100,3 +106,10 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
     initialize_orthogonal(actor, seeds[0], last_gain=0.01)
     initialize_orthogonal(critic, seeds[1], last_gain=1.0)
     return agent
+
+
+def _is_supported(leaf: Any) -> bool:
+    if leaf.dtype.is_integer:
+        return bool(leaf.shape.rank == 0)
+    largest = leaf.dtype.max  # stands for a bound that is missing
+    return bool((leaf.minimum > -largest).all() and (leaf.maximum < largest).all())

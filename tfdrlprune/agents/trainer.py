@@ -7,6 +7,8 @@ from typing import Any
 
 from tfdrlprune._tf import tf
 
+import numpy as np
+
 from tfdrlprune.agents.internals import actor_critic, q_learning
 from tfdrlprune.agents.learner import Checkpointed, Learner
 from tfdrlprune.agents.off_policy import OffPolicyLearner, OffPolicySettings
@@ -247,16 +249,29 @@ def _check_fit(agent: Any, vector: Vector) -> None:
 
     observation = time_step_spec(vector.observation_space).observation
     pairs = {
-        "observations": (agent.time_step_spec.observation, observation),
-        "actions": (agent.action_spec, action_spec(vector.action_space)),
+        "observations of shape": (_shapes, agent.time_step_spec.observation, observation),
+        "actions of shape": (_shapes, agent.action_spec, action_spec(vector.action_space)),
+        "numbers of actions": (_choices, agent.action_spec, action_spec(vector.action_space)),
     }
-    for what, (own, its) in pairs.items():
-        shapes = [[tuple(leaf.shape) for leaf in tf.nest.flatten(spec)] for spec in (own, its)]
-        if shapes[0] != shapes[1]:
+    for what, (aspect, own, its) in pairs.items():
+        if aspect(own) != aspect(its):
             raise ValueError(
-                f"The agent was built for {what} of shape {shapes[0]}, but the environment has "
-                f"{shapes[1]}. Build the agent for this environment."
+                f"The agent was built for {what} {aspect(own)}, but the environment has "
+                f"{aspect(its)}. Build the agent for this environment."
             )
+
+
+def _shapes(spec: Any) -> list[tuple[int, ...]]:
+    return [tuple(leaf.shape) for leaf in tf.nest.flatten(spec)]
+
+
+def _choices(spec: Any) -> list[Any]:
+    """Returns how many values each integer leaf may have."""
+    return [
+        np.asarray(leaf.maximum - leaf.minimum + 1).tolist()
+        for leaf in tf.nest.flatten(spec)
+        if leaf.dtype.is_integer
+    ]
 
 
 def _refuse_full_models(callbacks: Sequence[Any]) -> None:

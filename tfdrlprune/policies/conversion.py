@@ -138,18 +138,18 @@ def _parts(policy: Any) -> tuple[Any, list[ObservationNormalizer] | None]:
 
 
 def _normalizers(normalizer: Any) -> list[ObservationNormalizer] | None:
-    """Returns TF-Agents' observation normaliser as layers: epsilon 1e-3, clipped at 5."""
+    """Returns TF-Agents' observation normaliser as layers."""
     if normalizer is None:
         return None
-    from tfdrlprune._tf_agents import normalizer_statistics
+    from tfdrlprune._tf_agents import NORMALIZER_CLIP, NORMALIZER_EPSILON, normalizer_statistics
 
     dtypes = [spec.dtype for spec in tf.nest.flatten(normalizer._tensor_spec)]
     return [
         ObservationNormalizer(
             mean,
             variance,
-            epsilon=1e-3,
-            clip=5.0,
+            epsilon=NORMALIZER_EPSILON,
+            clip=NORMALIZER_CLIP,
             keep_dtype=dtype.is_integer,
             name=f"observation_normalizer_{index}" if index else "observation_normalizer",
         )
@@ -199,11 +199,12 @@ def _proved(candidates: list[Policy], expected: Array, leaves: list[Array]) -> P
 def _head(network: Any, action: ArraySpec, own: ArraySpec) -> Head:
     if np.dtype(own.dtype).kind in "iu":
         return Head("argmax", offset=_first(action))
-    if not hasattr(network, "_projection_networks"):
-        return Head("affine")
-    from tf_agents.networks import normal_projection_network
+    from tfdrlprune.policies.rebuild import has_projection, projection_of
+    from tf_agents.networks import normal_projection_network  # isort: skip
 
-    projection = network._projection_networks
+    if not has_projection(network):
+        return Head("affine")
+    projection = projection_of(network)
     if projection._scale_distribution:
         raise ValueError("NormalProjectionNetwork with scale_distribution=True cannot be rebuilt.")
     transform = projection._mean_transform

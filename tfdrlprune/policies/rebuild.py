@@ -75,13 +75,18 @@ def steps_of(net: Any) -> list[Any]:
         front = _front(net)
         layers = [step for layer in net._postprocessing_layers for step in steps_of(layer)]
         return [front, *layers] if front else layers
-    if hasattr(net, "_projection_networks"):
+    if has_projection(net):
         return [*steps_of(net._encoder), _projection_layer(projection_of(net))]
     if isinstance(net, tf.keras.Sequential):
         return [step for layer in net.layers for step in steps_of(layer)]
     if isinstance(net, (network.Network, tf.keras.Model)):
         raise _refusal(net, "its kind is not known")
     return [] if type(net).__name__ in _IDLE else [net]
+
+
+def has_projection(net: Any) -> bool:
+    """Tells whether a network is an ActorDistributionNetwork, or of its build."""
+    return hasattr(net, "_projection_networks")
 
 
 def projection_of(actor: Any) -> Any:
