@@ -7,14 +7,12 @@ TF-Agents speak Keras 2 only; ``tf.keras`` is resolved on first touch, so settin
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
-import sys
-import tempfile
-from collections.abc import Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING
+
+from tfdrlprune._console import silent
 
 __all__ = ["tf", "tfmot"]
 
@@ -26,28 +24,7 @@ _KERAS_3 = (
 )
 
 
-@contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Holds back what native code prints on stderr; gives it back if the body raises.
-
-    TensorFlow reports missing CUDA drivers before its logger, and so its log level, exists.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(kept, held.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
-def _require(module: str) -> ModuleType:
+def require(module: str) -> ModuleType:
     """Returns the module, or raises ImportError that names what to install."""
     try:
         return importlib.import_module(module)
@@ -61,9 +38,9 @@ def _open_door() -> ModuleType:
     """Imports TensorFlow with Keras 2 as its ``tf.keras``; raises ImportError with the remedy."""
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _quiet_stderr():
-        tensorflow = _require("tensorflow")
-        legacy = _require("tf_keras")
+    with silent():  # missing CUDA drivers are reported before the logger and its level exist
+        tensorflow = require("tensorflow")
+        legacy = require("tf_keras")
         layer = tensorflow.keras.layers.Layer
         # Looks for a GPU now, while its absence can be reported to nobody.
         tensorflow.config.list_physical_devices()
@@ -81,4 +58,4 @@ else:
 
 def tfmot() -> ModuleType:
     """Returns tensorflow_model_optimization, imported on first use (it takes a second)."""
-    return _require("tensorflow_model_optimization")
+    return require("tensorflow_model_optimization")

@@ -13,7 +13,9 @@ import types
 import warnings
 from typing import Any
 
-from tfdrlprune._tf import _quiet_stderr, _require, tf
+from tfdrlprune._tf import require, tf
+
+from tfdrlprune._console import silent
 
 
 def _stand_in_for_gym() -> None:
@@ -73,8 +75,8 @@ def normalizer_statistics(normalizer: Any) -> list[tuple[Any, Any]]:
 
 def _open_door() -> types.ModuleType:
     _stand_in_for_gym()
-    with _quiet_stderr():
-        package = _require("tf_agents")
+    with silent():
+        package = require("tf_agents")
     from tf_agents.specs import tensor_spec
 
     _sample_small_integers_in_int32(tensor_spec)

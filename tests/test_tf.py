@@ -1,0 +1,64 @@
+import importlib.util
+import subprocess
+import sys
+import types
+
+from tfdrlprune._tf import require, tf
+from tfdrlprune._tf_agents import _stand_in_for_gym, tf_agents  # noqa: F401
+
+import numpy as np
+import pytest
+import tf_keras
+from tf_agents.specs import tensor_spec
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_keras_is_keras_2_and_nothing_is_printed():
+    assert tf.keras.layers.Layer is tf_keras.layers.Layer
+    for first in ("", "import tensorflow; "):
+        done = run(f"{first}from tfdrlprune._tf import tf; print(tf.keras.__name__)")
+        assert (done.returncode, done.stdout.strip().split(".")[0]) == (0, "tf_keras")
+    assert run("import tfdrlprune._tf_agents").stderr == ""
+
+
+def test_keras_3_that_was_there_first_is_an_import_error_with_the_remedy():
+    done = run(
+        "import os, tensorflow as tf; os.environ['TF_USE_LEGACY_KERAS'] = '0'; tf.keras.layers\n"
+        "try:\n    import tfdrlprune._tf\nexcept ImportError as error:\n    print(error)"
+    )
+    assert "tf.keras is already Keras 3" in done.stdout
+    assert "Set TF_USE_LEGACY_KERAS=1 before Python starts" in done.stdout
+
+
+def test_a_missing_package_names_the_extra_and_a_broken_one_itself(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_model_optimization", None)
+    with pytest.raises(ImportError, match=r"pip install 'tfdrlprune\[train\]'"):
+        require("tensorflow_model_optimization")
+
+    def broken(name):
+        raise ModuleNotFoundError("No module named 'six'", name="six")
+
+    monkeypatch.setattr(importlib, "import_module", broken)
+    with pytest.raises(ModuleNotFoundError, match="No module named 'six'"):
+        require("tf_agents")
+
+
+def test_the_stand_in_for_gym_steps_back_where_there_is_a_gym(monkeypatch):
+    for name in ("gym", "gym.envs", "gym.envs.registration"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "gym_notices.notices", types.ModuleType("before"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    _stand_in_for_gym()
+    assert "gym" not in sys.modules
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    _stand_in_for_gym()
+    assert sys.modules["gym"].envs.registration.registry == {}
+
+
+def test_bytes_are_sampled_up_to_255():
+    spec = tensor_spec.BoundedTensorSpec((2_000,), tf.uint8, 0, 255)
+    drawn = tensor_spec.sample_spec_nest(spec, seed=1).numpy()
+    assert (drawn.dtype, drawn.min(), drawn.max()) == (np.uint8, 0, 255)
