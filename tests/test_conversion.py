@@ -60,6 +60,15 @@ def test_a_q_network_becomes_its_argmax():
     assert policy.source == "DqnAgent"
 
 
+def test_layers_have_the_same_names_whatever_was_built_before():
+    def names():
+        layers = [tf.keras.layers.Dense(8), tf.keras.layers.Dense(8, name="mine_7")]
+        agent = dqn(sequential.Sequential([*layers, tf.keras.layers.Dense(3)]))
+        return [layer.name for layer in policies.from_agent(agent).model.layers]
+
+    assert names() == names() == ["observation", "dense", "mine_7", "outputs"]
+
+
 def test_a_policy_shares_no_weights_with_its_agent():
     agent = dqn()
     policy = policies.from_agent(agent)

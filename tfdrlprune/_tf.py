@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfdrlprune._console import silent
 
-__all__ = ["tf", "tfmot"]
+__all__ = ["stable_name", "tf", "tfmot"]
 
 _INSTALL = "Install the training extra: pip install 'tfdrlprune[train]'"
 _KERAS_3 = (
@@ -59,3 +60,19 @@ else:
 def tfmot() -> ModuleType:
     """Returns tensorflow_model_optimization, imported on first use (it takes a second)."""
     return require("tensorflow_model_optimization")
+
+
+def stable_name(layer: Any) -> str:
+    """Returns a Keras layer's name; one that Keras made up loses its number.
+
+    Keras numbers layers by what else the process has built, and recipes name them.
+
+    Example:
+        >>> stable_name(tf.keras.layers.Dense(1, name="dense_7"))
+        'dense'
+        >>> stable_name(tf.keras.layers.Dense(1, name="torso_7"))
+        'torso_7'
+    """
+    stem = re.sub(r"_\d+$", "", layer.name)
+    made_up = stem.replace("_", "") == type(layer).__name__.lower()
+    return stem if made_up else str(layer.name)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tfdrlprune._tf import tf
+from tfdrlprune._tf import stable_name, tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401  must come before its parts
 
 # isort: split
@@ -154,7 +154,7 @@ def _apply(step: Any, value: Any, unique: Callable[[str], str], name: str | None
     if isinstance(step, tf.keras.layers.Flatten) and name is None and value.shape.rank == 2:
         return value  # EncodingNetwork always has one; here it would only be a RESHAPE to run
     layer, weights = inner(step)
-    copy = _fresh(layer, name or unique(layer.name))
+    copy = _fresh(layer, name or unique(stable_name(layer)))
     try:
         result = copy(value)
     except (TypeError, ValueError) as error:

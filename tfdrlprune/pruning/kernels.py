@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tfdrlprune._tf import tf
+from tfdrlprune._tf import stable_name, tf
 
 # Biases, normalisation and embeddings are left alone: few weights, large effect.
 _ATTRIBUTES = ("kernel", "depthwise_kernel", "pointwise_kernel", "recurrent_kernel")
@@ -30,9 +29,9 @@ class Kernel:
 def find_kernels(module: tf.Module) -> list[Kernel]:
     """Returns the kernels of all layers in ``module``, in the order in which they were made.
 
-    In a Keras model a kernel has its layer's name. In a TF-Agents network, whose layers have names
-    that depend on what else the process has built, it has the kind's name and a number within the
-    network: ``dense``, ``dense_1``. Kernels other than ``kernel`` add their attribute:
+    In a Keras model a kernel has its layer's name. In a TF-Agents network, where names that Keras
+    made up depend on what else the process has built, those are numbered within the network:
+    ``dense``, ``dense_1``. Kernels other than ``kernel`` add their attribute:
     ``lstm_cell/recurrent_kernel``.
     """
     keep_names = isinstance(module, tf.keras.Model)
@@ -43,7 +42,7 @@ def find_kernels(module: tf.Module) -> list[Kernel]:
         attributes = [name for name in _ATTRIBUTES if _is_new_matrix(layer, name, seen)]
         if not attributes:
             continue
-        stem = layer.name if keep_names else re.sub(r"_\d+$", "", layer.name)
+        stem = layer.name if keep_names else stable_name(layer)
         count = used[stem] = used.get(stem, 0) + 1
         base = stem if count == 1 else f"{stem}_{count - 1}"
         for attribute in attributes:
