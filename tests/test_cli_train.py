@@ -12,8 +12,10 @@ from pathlib import Path
 
 from tfdrlprune._tf import tf
 
+import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 
 from tfdrlprune import policies
 from tfdrlprune.cli import running
@@ -52,6 +54,21 @@ def run(tmp_path_factory) -> Path:
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     return folder
+
+
+def test_actions_that_no_policy_can_give_are_told_before_the_training(tmp_path, monkeypatch):
+    class TwoArms(gymnasium.Env):
+        observation_space = gymnasium.spaces.Box(-1, 1, (3,))
+        action_space = gymnasium.spaces.Dict(
+            {name: gymnasium.spaces.Discrete(2) for name in ("left", "right")}
+        )
+
+    monkeypatch.setitem(gymnasium.registry, "TwoArms-v0", EnvSpec("TwoArms-v0", TwoArms))
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: None)
+    wanted = running.Run("TwoArms-v0", "ppo", (4,), 64, None, 1, 0, None)
+    with pytest.raises(ValueError, match=r"A policy has one action\. Received 2"):
+        running.train(wanted, tmp_path / "out", resume=False, force=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_run_holds_what_the_readme_promises_and_nothing_is_left_beside_it(run):

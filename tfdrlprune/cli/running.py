@@ -86,6 +86,7 @@ def train(run: Run, out: Path, *, resume: bool, force: bool) -> dict[str, Any]:
     tf.config.experimental.enable_op_determinism()
     trainer = AgentTrainer(_agent(run), run.env, seed=run.seed)
     pruning = _pruning(run, trainer)
+    _policy(run, trainer, None)  # tells now, not after the training, what cannot be a policy
     with _workshop(work, run, resume=resume, force=force):
         _fit(trainer, run, pruning, work, resume)
         with atomic_folder(out, force=force, replaces=is_run) as folder:
@@ -192,7 +193,7 @@ def _write(
 ) -> dict[str, Any]:
     if pruning is not None:
         pruning.strip()
-    policy = _policy(run, trainer)
+    policy = _policy(run, trainer, trainer.observations(1_000))
     policy.save(folder / "policy")
     trainer.save_weights(str(folder / "checkpoint" / "trainer"))
     _save_for_tf_agents(trainer.agent.policy, folder / "saved_model")
@@ -213,14 +214,14 @@ def _write(
     return result
 
 
-def _policy(run: Run, trainer: AgentTrainer) -> Policy:
+def _policy(run: Run, trainer: AgentTrainer, observations: Any) -> Policy:
     _, space = spaces_of(run.env)
     own = spaces.action_nest(space)
     pruned = f", pruned to {run.recipe.sparsity:g}" if run.recipe else ""
     policy = policies.from_agent(
         trainer.agent,
         action=own if isinstance(own, ArraySpec) else None,
-        observations=trainer.observations(1_000),
+        observations=observations,
     )
     source = f"{run.algo} on {run.env}, {trainer.optimizer_step()} steps, seed {run.seed}{pruned}"
     return policy.replace(source=source)
