@@ -178,6 +178,39 @@ def test_tensorboard_gets_the_sparsity_of_every_layer(tmp_path):
     }
 
 
+def test_a_run_that_ends_before_the_schedule_begins_says_so(caplog):
+    network = model()
+    callback = PruningCallback(polynomial(begin=1_000, end=2_000))
+    network.fit(X, Y, batch_size=32, epochs=1, verbose=0, callbacks=[callback])
+    assert "nothing was pruned: the schedule begins at step 1000, training ended at step 10" in (
+        caplog.text
+    )
+
+
+def test_a_torso_that_two_networks_share_is_pruned_once():
+    class Two(tf.keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.torso = tf.keras.layers.Dense(8)
+            self.networks = {
+                name: tf.keras.Sequential([tf.keras.Input((6,)), self.torso, last])
+                for name, last in (
+                    ("actor", tf.keras.layers.Dense(3)),
+                    ("critic", tf.keras.layers.Dense(1)),
+                )
+            }
+
+        def prunable_networks(self):
+            return {name: (network, []) for name, network in self.networks.items()}
+
+        def optimizer_step(self):
+            return 0
+
+    callback = PruningCallback(lambda step: 0.5, networks=("actor", "critic"))
+    callback.set_model(Two())
+    assert [kernel.shape for kernel in callback._pruner.masks.kernels] == [(6, 8), (8, 3), (8, 1)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -93,8 +93,8 @@ class AgentTrainer(tf.keras.Model):
             steps: optimizer steps. PPO makes ``epochs * minibatches`` of them an update and rounds
                 up to whole updates.
             env_steps: environment steps, in place of ``steps``; warm-up counts.
-            epochs: parts of the run after which epoch callbacks are called; fewer if the run has
-                fewer batches.
+            epochs: at most so many equal parts, after each of which epoch callbacks are called; a
+                part is a whole number of batches.
             callbacks: any Keras callbacks.
             verbose: 0 silent, 1 progress bar, 2 one line an epoch; "auto" is 1 on a terminal.
 

@@ -153,6 +153,8 @@ def _workshop(work: Path, run: Run, *, resume: bool, force: bool) -> Iterator[No
     try:
         yield
     except KeyboardInterrupt:
+        if resume:  # what was there before this command is not this command's to delete
+            raise
         shutil.rmtree(work, ignore_errors=True)
         for parent in made:
             with contextlib.suppress(OSError):

@@ -6,6 +6,7 @@ softened targets.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -111,21 +112,19 @@ def _teach_in_environment(
     report: Report,
 ) -> None:
     settings, student = lesson.settings, lesson.student
-    states = States(env, settings.num_envs, generator)
-    judges = [make(env) for _ in seeds]
     best_rank, best_weights = (-1.0, -np.inf), student.model.get_weights()
-    for done in range(settings.rounds):
-        who, epsilon = (lesson.teacher, 0.0) if done == 0 else (student, settings.epsilon)
-        lesson.add(states.visit(who, -(-settings.states // settings.num_envs), epsilon))
-        loss = lesson.train_round()
-        value = mean_return(student, judges, seeds)
-        if (lesson.sparsity(), value) >= best_rank:
-            best_rank, best_weights = (lesson.sparsity(), value), student.model.get_weights()
-        report(done + 1, settings.rounds, f"return {value:.1f}, loss {loss:.4f}")
+    with contextlib.ExitStack() as stack:
+        states = stack.enter_context(contextlib.closing(States(env, settings.num_envs, generator)))
+        judges = [stack.enter_context(contextlib.closing(make(env))) for _ in seeds]
+        for done in range(settings.rounds):
+            who, epsilon = (lesson.teacher, 0.0) if done == 0 else (student, settings.epsilon)
+            lesson.add(states.visit(who, -(-settings.states // settings.num_envs), epsilon))
+            loss = lesson.train_round()
+            value = mean_return(student, judges, seeds)
+            if (lesson.sparsity(), value) >= best_rank:
+                best_rank, best_weights = (lesson.sparsity(), value), student.model.get_weights()
+            report(done + 1, settings.rounds, f"return {value:.1f}, loss {loss:.4f}")
     student.model.set_weights(best_weights)
-    states.close()
-    for judge in judges:
-        judge.close()
 
 
 class _Lesson:

@@ -17,6 +17,9 @@ from tfdrlprune.specs import ArraySpec
 
 Array = NDArray[Any]
 
+# Bounds beyond this say "unbounded" in practice; no random action is drawn from so wide a range.
+_UNBOUNDED = 1e6
+
 
 class States:
     """Environments that a policy walks through, and what it sees.
@@ -64,15 +67,15 @@ class States:
 
     def _disturb(self, spec: ArraySpec, action: Array, epsilon: float) -> Array:
         """Replaces some actions by random ones within the bounds; unbounded ones are kept."""
-        if spec.low is None or spec.high is None:
+        low, high = observations.bounds(spec)
+        if max(np.abs(low).max(), np.abs(high).max()) > _UNBOUNDED:
             return action
-        low, high = (
-            np.asarray(bound, spec.dtype).reshape(-1 if isinstance(bound, tuple) else ())
-            for bound in (spec.low, spec.high)
-        )
         flat = action.reshape(len(action), -1)
         if np.issubdtype(flat.dtype, np.integer):
-            random = self._generator.integers(low, high + 1, size=flat.shape, dtype=flat.dtype)
+            integers = low.astype(flat.dtype), high.astype(flat.dtype)
+            random = self._generator.integers(
+                *integers, size=flat.shape, dtype=flat.dtype, endpoint=True
+            )
         else:
             random = self._generator.uniform(low, high, size=flat.shape).astype(flat.dtype)
         chosen = self._generator.random(len(action)) < epsilon

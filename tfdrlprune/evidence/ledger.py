@@ -142,7 +142,8 @@ def measure_stage(  # noqa: PLR0913  a call names what it sets
         gzip_bytes=len(gzip.compress(content, 9, mtime=0)),
         latency_us=latency.measure(policy, visited),
         agreement=None if baseline is None else agreement(actions, baseline.actions, manifest),
-        returns=None if episodes is None else summarize(episodes),
+        # A failed episode counts here as it does in the gate.
+        returns=None if episodes is None else summarize(episodes, worst=allowed and allowed[0]),
         verdict=verdict,
         gate=None if baseline is None else gate,
         episodes=episodes,

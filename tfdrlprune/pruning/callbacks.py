@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,6 +15,8 @@ from tfdrlprune.pruning.kernels import Kernel, find_kernels, without
 from tfdrlprune.pruning.pruner import Pruner
 from tfdrlprune.pruning.schedules import DEFAULT_FREQUENCY, Schedule
 from tfdrlprune.recipe import Recipe
+
+_log = logging.getLogger("tfdrlprune")
 
 
 @runtime_checkable
@@ -123,6 +126,15 @@ class PruningCallback(tf.keras.callbacks.Callback):
         if logs is not None:
             logs.update(self.sparsity())
 
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Says so if the run ended before the schedule began."""
+        if self._schedule.last_due(self._step()) is None:
+            _log.warning(
+                "nothing was pruned: the schedule begins at step %d, training ended at step %d",
+                self._schedule.begin_step,
+                self._step(),
+            )
+
     def sparsity(self) -> dict[str, float]:
         """Returns ``sparsity``, over all pruned kernels, and ``sparsity/<kernel>`` for each."""
         return {} if self._pruner is None else self._pruner.sparsity()
@@ -134,11 +146,13 @@ class PruningCallback(tf.keras.callbacks.Callback):
             self.model.train_function = None  # traced with the masks
 
     def _put_in_force(self) -> None:
-        kernels, followers = [], []
+        kernels: list[Kernel] = []
+        followers: list[list[Any]] = []
         for network, followed_by in self._chosen_networks():
-            own = find_kernels(network)
             others = [find_kernels(other) for other in followed_by]
-            for index, kernel in enumerate(own):
+            for index, kernel in enumerate(find_kernels(network)):
+                if any(kernel.variable is known.variable for known in kernels):
+                    continue  # of a torso that actor and critic share
                 kernels.append(kernel)
                 followers.append([each[index].variable for each in others])
         chosen = without(_unique(kernels), self._spare)
