@@ -93,6 +93,7 @@ def test_the_parts_of_an_agent_are_what_it_was_built_with():
     [
         gymnasium.spaces.Box(0, np.inf, (2,)),
         gymnasium.spaces.Box(0, 5, (2,), np.int32),
+        gymnasium.spaces.Box(-1, 1, (2, 2)),
         gymnasium.spaces.MultiDiscrete([2, 3]),
         gymnasium.spaces.MultiBinary(2),
     ],
@@ -129,6 +130,57 @@ def test_a_ppo_with_convolutions_learns_from_images_too():
         env_steps=4_096, verbose=0, callbacks=[tp.EvaluationCallback(episodes=30)]
     )
     assert history.history["return"][-1] == 1.0
+
+
+class Parts(Image):
+    """The same answer to be read from two numbers beside an image that says nothing."""
+
+    observation_space = gymnasium.spaces.Dict(
+        camera=gymnasium.spaces.Box(0, 255, (2, 2, 1), np.uint8),
+        number=gymnasium.spaces.Discrete(2),
+        rest=gymnasium.spaces.Box(-1, 1, (2,)),
+    )
+
+    def frame(self):
+        return {
+            "camera": np.zeros((2, 2, 1), np.uint8),
+            "number": np.int64(self.wanted == 0),
+            "rest": np.float32([self.wanted == 1, 0]),
+        }
+
+
+@pytest.mark.parametrize("make", [tp.agents.dqn, tp.agents.ppo])
+def test_agents_learn_from_several_observations(make):
+    agent = make(Parts, hidden=(16,))
+    trainer = tp.AgentTrainer(agent, Parts, num_envs=8)
+    history = trainer.fit(
+        env_steps=10_240, verbose=0, callbacks=[tp.EvaluationCallback(episodes=30)]
+    )
+    assert history.history["return"][-1] == 1.0
+    policy = tp.policies.from_agent(agent)
+    env = Parts()
+    for seed in range(5):
+        observation, _ = env.reset(seed=seed)
+        assert policy(observation) == env.wanted
+
+
+def test_convolutions_over_several_observations_are_refused():
+    with pytest.raises(ValueError, match=r"Received 3 parts: camera \(2, 2, 1\), number"):
+        tp.agents.dqn(Parts, conv=[(4, 2, 1)])
+
+
+def test_a_ppo_takes_a_number_for_an_observation_as_it_is():
+    agent = tp.agents.ppo("FrozenLake-v1", hidden=(8,))
+    trainer = tp.AgentTrainer(agent, "FrozenLake-v1", num_envs=8)
+    assert np.isfinite(trainer.fit(env_steps=1_024, verbose=0).history["loss"][-1])
+
+
+def test_dqn_refuses_one_action_in_a_dict():
+    class Other(Image):
+        action_space = gymnasium.spaces.Dict(only=gymnasium.spaces.Discrete(3))
+
+    with pytest.raises(ValueError, match="DQN needs one Discrete action"):
+        tp.agents.dqn(Other)
 
 
 def test_evaluation_repeats_its_seeds_and_keeps_the_best_policy():

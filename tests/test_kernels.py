@@ -38,6 +38,22 @@ def test_a_sequential_network_and_an_actor_have_theirs():
     assert listed(actor) == [("dense", (4, 5)), ("means_projection_layer", (5, 2))]
 
 
+def test_layers_that_preprocess_are_no_obstacle():
+    layers = tf.keras.layers
+    network = q_network.QNetwork(
+        {"camera": tensor_spec.TensorSpec((5, 5, 2), tf.float32), "speed": OBSERVATION},
+        DISCRETE,
+        fc_layer_params=(8,),
+        preprocessing_layers={
+            "camera": tf.keras.Sequential([layers.Conv2D(3, 4), layers.Flatten()]),
+            "speed": tf.keras.Sequential([layers.Dense(6)]),
+        },
+        preprocessing_combiner=layers.Concatenate(),
+    )
+    network.create_variables()
+    assert [shape for _, shape in listed(network)] == [(4, 4, 2, 3), (4, 6), (18, 8), (8, 2)]
+
+
 def test_convolutions_and_recurrent_layers_count_and_embeddings_biases_and_norms_do_not():
     image = tf.keras.Input((8, 8, 3))
     x = tf.keras.layers.Conv2D(4, 3, name="conv")(image)

@@ -15,7 +15,7 @@ from tf_agents.utils import common
 from tfdrlprune.agents.environments import action_spec as make_action_spec
 from tfdrlprune.agents.environments import spaces_of
 from tfdrlprune.agents.environments import time_step_spec as make_time_step_spec
-from tfdrlprune.agents.networks import image_scaling, initialize_he
+from tfdrlprune.agents.networks import front, initialize_he
 
 
 def dqn(  # noqa: PLR0913 (hyper-parameters)
@@ -44,7 +44,7 @@ def dqn(  # noqa: PLR0913 (hyper-parameters)
         env: registered id, factory or ``gymnasium.Env``; its actions must be one Discrete.
         hidden: units of the ReLU layers.
         conv: for image observations, (filters, kernel size, stride) of each layer before them;
-            uint8 images are scaled to [0, 1].
+            uint8 images are scaled to [0, 1]. Several observations are flattened and joined.
         double: choose the next action by the online network, not by the target.
         seed: of the initial weights.
         learning_rate: Adam's at the start; `AgentTrainer` lowers it linearly.
@@ -69,8 +69,7 @@ def dqn(  # noqa: PLR0913 (hyper-parameters)
         )
     arguments = {
         "fc_layer_params": tuple(hidden),
-        "conv_layer_params": None if conv is None else [tuple(layer) for layer in conv],
-        "preprocessing_layers": image_scaling(time_step_spec.observation),
+        **front(time_step_spec.observation, conv),
     }
     networks = [
         q_network.QNetwork(time_step_spec.observation, action_spec, name=name, **arguments)
@@ -99,8 +98,7 @@ def dqn(  # noqa: PLR0913 (hyper-parameters)
 
 
 def _is_one_discrete(spec: Any) -> bool:
-    leaves = tf.nest.flatten(spec)
-    return len(leaves) == 1 and leaves[0].dtype.is_integer and leaves[0].shape.rank == 0
+    return isinstance(spec, tf.TypeSpec) and spec.dtype.is_integer and spec.shape.rank == 0
 
 
 def _name(env: Any) -> str:

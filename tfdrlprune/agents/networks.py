@@ -1,4 +1,4 @@
-"""What the agents' networks share: scaling of images, and initial weights from a seed."""
+"""What the agents' networks share: what comes before their layers, and initial weights."""
 
 from __future__ import annotations
 
@@ -12,18 +12,42 @@ import numpy as np
 from tfdrlprune.pruning.kernels import find_kernels
 
 
-def image_scaling(observation_spec: Any) -> Any:
-    """Returns preprocessing layers that scale uint8 leaves to [0, 1]; None if there are none."""
+def front(observation_spec: Any, conv: Sequence[tuple[int, int, int]] | None) -> dict[str, Any]:
+    """Returns the arguments of a TF-Agents network that say what becomes of the observation.
+
+    uint8 leaves are scaled to [0, 1]. Several leaves are flattened and joined.
+
+    Args:
+        observation_spec: nest of specs.
+        conv: (filters, kernel size, stride) of each convolution, or None.
+
+    Raises:
+        ValueError: convolutions are to see several leaves.
+    """
     leaves = tf.nest.flatten(observation_spec)
-    if not any(leaf.dtype == tf.uint8 for leaf in leaves):
-        return None
-    layers = [
-        tf.keras.layers.Rescaling(1.0 / 255.0)
-        if leaf.dtype == tf.uint8
-        else tf.keras.layers.Activation("linear")
-        for leaf in leaves
-    ]
-    return tf.nest.pack_sequence_as(observation_spec, layers)
+    if len(leaves) > 1 and conv is not None:
+        names = ", ".join(f"{leaf.name} {tuple(leaf.shape)}" for leaf in leaves)
+        raise ValueError(
+            f"conv needs an observation that is one image. Received {len(leaves)} parts: {names}. "
+            "Leave conv out, or give a TF-Agents agent whose networks have preprocessing layers."
+        )
+    scales = [1.0 / 255.0 if leaf.dtype == tf.uint8 else 1.0 for leaf in leaves]
+    if len(leaves) > 1:
+        # Rescaling also makes floats of integers.
+        layers = [
+            tf.keras.Sequential([tf.keras.layers.Rescaling(scale), tf.keras.layers.Flatten()])
+            for scale in scales
+        ]
+    else:
+        layers = [tf.keras.layers.Rescaling(scale) for scale in scales]
+    needed = len(leaves) > 1 or scales != [1.0]
+    return {
+        "conv_layer_params": None if conv is None else [tuple(layer) for layer in conv],
+        "preprocessing_layers": (
+            tf.nest.pack_sequence_as(observation_spec, layers) if needed else None
+        ),
+        "preprocessing_combiner": tf.keras.layers.Concatenate() if len(leaves) > 1 else None,
+    }
 
 
 def initialize_he(network: Any, seed: int) -> None:

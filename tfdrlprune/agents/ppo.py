@@ -14,7 +14,7 @@ from tf_agents.networks import actor_distribution_network, value_network
 from tfdrlprune.agents.environments import action_spec as make_action_spec
 from tfdrlprune.agents.environments import spaces_of
 from tfdrlprune.agents.environments import time_step_spec as make_time_step_spec
-from tfdrlprune.agents.networks import image_scaling, initialize_orthogonal
+from tfdrlprune.agents.networks import front, initialize_orthogonal
 
 
 def ppo(  # noqa: PLR0913 (hyper-parameters)
@@ -43,7 +43,7 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
             floats, or a Dict or Tuple of these.
         hidden: units of the tanh layers, of actor and critic each.
         conv: for image observations, (filters, kernel size, stride) of each layer before them;
-            uint8 images are scaled to [0, 1].
+            uint8 images are scaled to [0, 1]. Several observations are flattened and joined.
         seed: of the initial weights.
         learning_rate: Adam's at the start; `AgentTrainer` lowers it linearly.
         gamma: discount factor, in [0, 1].
@@ -53,7 +53,8 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
         value_coefficient: weight of the value loss.
         gradient_clipping: largest global norm of a gradient.
         normalize_observations: divide by the running standard deviation after taking off the
-            running mean; the normaliser is part of the policy and of its artifact.
+            running mean; the normaliser is part of the policy and of its artifact. TF-Agents
+            cannot do so with int64, such as of Discrete observations, which are then left alone.
 
     Raises:
         ValueError: the environment is unknown, or its action space is not supported.
@@ -68,9 +69,8 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
         )
     arguments = {
         "fc_layer_params": tuple(hidden),
-        "conv_layer_params": None if conv is None else [tuple(layer) for layer in conv],
         "activation_fn": tf.keras.activations.tanh,
-        "preprocessing_layers": image_scaling(time_step_spec.observation),
+        **front(time_step_spec.observation, conv),
     }
     observation = time_step_spec.observation
     actor = actor_distribution_network.ActorDistributionNetwork(
@@ -95,7 +95,8 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
         use_gae=True,
         use_td_lambda_return=True,
         normalize_rewards=False,  # the trainer scales rewards by the deviation of returns
-        normalize_observations=normalize_observations,
+        normalize_observations=normalize_observations
+        and all(leaf.dtype != tf.int64 for leaf in tf.nest.flatten(observation)),
         num_epochs=1,
         compute_value_and_advantage_in_train=False,
         update_normalizers_in_train=False,
@@ -111,5 +112,7 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
 def _is_supported(leaf: Any) -> bool:
     if leaf.dtype.is_integer:
         return bool(leaf.shape.rank == 0)
+    if leaf.shape.rank > 1:
+        return False  # the projection network of TF-Agents gives vectors only
     largest = leaf.dtype.max  # stands for a bound that is missing
     return bool((leaf.minimum > -largest).all() and (leaf.maximum < largest).all())

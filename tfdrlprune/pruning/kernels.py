@@ -76,7 +76,12 @@ def layers_in_order(module: tf.Module) -> list[tf.keras.layers.Layer]:
 
     ``submodules`` walks attributes by name, which puts a network's last layer before its first.
     """
-    layers = [m for m in (module, *module.submodules) if isinstance(m, tf.keras.layers.Layer)]
+    layers = [
+        each
+        for each in (module, *module.submodules)
+        # TF-Agents keeps the layers that it was given, and uses copies of them: those are unbuilt.
+        if isinstance(each, tf.keras.layers.Layer) and each.built
+    ]
     rank = {id(variable): index for index, variable in enumerate(module.variables)}
 
     def first_weight(layer: Any) -> int:
