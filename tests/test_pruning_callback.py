@@ -63,6 +63,21 @@ def test_zeros_hold_after_every_batch_and_follow_the_schedule():
         assert logged == pytest.approx(count / TOTAL)
 
 
+@pytest.mark.parametrize("overwrite", [None, 4])
+def test_averages_of_the_optimizer_bring_no_weight_back(overwrite):
+    network = model()
+    optimizer = tf.keras.optimizers.Adam(use_ema=True, ema_overwrite_frequency=overwrite)
+    network.compile(optimizer, "mse")
+    network.fit(X, Y, batch_size=32, epochs=3, verbose=0, callbacks=[PruningCallback(polynomial())])
+    assert zeros(network) == 240
+
+
+def test_a_plain_model_has_no_roles_to_choose_from():
+    callback = PruningCallback(polynomial(), networks=("actor", "critic"))
+    with pytest.raises(ValueError, match=r"one of 'actor'. Received: networks='actor, critic'"):
+        model().fit(X, Y, verbose=0, callbacks=[callback])
+
+
 def test_the_network_still_learns_under_its_masks():
     network = model()
     before = network.evaluate(X, Y, verbose=0)

@@ -127,7 +127,10 @@ class PruningCallback(tf.keras.callbacks.Callback):
             logs.update(self.sparsity())
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Says so if the run ended before the schedule began."""
+        """Masks once more, and says so if the run ended before the schedule began."""
+        if self._pruner is not None:
+            # An optimizer with use_ema has just put its averages in the place of the weights.
+            self._pruner.masks.assign(self._pruner.masks.numpy())
         if self._schedule.last_due(self._step()) is None:
             _log.warning(
                 "nothing was pruned: the schedule begins at step %d, training ended at step %d",
@@ -177,6 +180,7 @@ class PruningCallback(tf.keras.callbacks.Callback):
 
     def _chosen_networks(self) -> list[tuple[tf.Module, Sequence[tf.Module]]]:
         if not isinstance(self.model, HasNetworks):
+            _choice("networks", ", ".join(self._networks), ["actor"])  # a model is its only one
             return [(self.model, ())]
         available = self.model.prunable_networks()
         for role in self._networks:
