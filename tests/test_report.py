@@ -16,6 +16,7 @@ from tfdrlprune.evidence.gate import judge
 from tfdrlprune.evidence.ledger import StageRow
 from tfdrlprune.evidence.report import Report
 from tfdrlprune.evidence.statistics import summarize
+from tfdrlprune.evidence.table import cells
 
 COUNT = 200
 BOUNDS = (0.0, 500.0)
@@ -90,6 +91,11 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def page() -> Page:
     return Page(report(small=True).files()["report.html"].decode())
+
+
+def test_a_folder_keeps_its_name_in_the_table():
+    assert cells(row("runs/small_v2", None))[0] == "runs/small_v2"
+    assert cells(row("small_dense", None))[0] == "small dense"
 
 
 def test_the_last_stage_is_judged_against_the_first():

@@ -146,6 +146,13 @@ def test_the_environments_own_numbers_come_out(tmp_path):
         policies.load(folder, action=ArraySpec("action", (), "int64", 0, 1))
 
 
+def test_another_environments_observation_is_refused_before_anything_is_built(tmp_path):
+    folder = save(dqn(), tmp_path / "p")
+    other = ArraySpec("observation", (3,), "float32")
+    with pytest.raises(ValueError, match=r"of the shape \(4,\), and its spec says \(3,\)"):
+        policies.load(folder, observation=other)
+
+
 def test_a_rebuilt_policy_goes_on_to_an_artifact(tmp_path):
     from tfdrlprune import runtime
     from tfdrlprune.deployment.exporter import export

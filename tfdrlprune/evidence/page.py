@@ -121,7 +121,7 @@ def _draw(axes: Any, row: StageRow, colour: str) -> None:
         linewidth=1.5,
     )
     axes.annotate(
-        row.name.replace("_", " "),
+        table.title(row.name),
         (row.gzip_bytes, mean),
         # The judged stage and the one before it are often near each other.
         xytext=(8, 6) if colour == _INK else (-6, -12),

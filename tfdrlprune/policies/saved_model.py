@@ -208,6 +208,14 @@ def _keys(signature: Signature, nest: Nest, path: Any) -> list[str]:
             f"The SavedModel {path} takes the observation {signature.leaves()}, and the specs are "
             f"for {keys}."
         )
+    placeholders = dict(zip(signature.keys, signature.function.inputs, strict=True))
+    for key, spec in zip(keys, specs, strict=True):
+        shape = tuple(placeholders[key].shape[1:])
+        if shape != spec.shape:
+            raise ValueError(
+                f"The SavedModel {path} takes the observation {spec.name!r} of the shape {shape}, "
+                f"and its spec says {spec.shape}. Name the environment that it was trained in."
+            )
     return keys
 
 
