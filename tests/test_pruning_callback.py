@@ -193,13 +193,17 @@ def test_tensorboard_gets_the_sparsity_of_every_layer(tmp_path):
     }
 
 
-def test_a_run_that_ends_before_the_schedule_begins_says_so(caplog):
-    network = model()
-    callback = PruningCallback(polynomial(begin=1_000, end=2_000))
-    network.fit(X, Y, batch_size=32, epochs=1, verbose=0, callbacks=[callback])
-    assert "nothing was pruned: the schedule begins at step 1000, training ended at step 10" in (
-        caplog.text
-    )
+@pytest.mark.parametrize(("begin", "reached"), [(1_000, "0.000"), (5, "0.110")])
+def test_a_run_that_ends_before_its_schedule_says_so(begin, reached, caplog):
+    callback = PruningCallback(polynomial(begin=begin, end=2_000), frequency=5)
+    model().fit(X, Y, batch_size=32, epochs=10, verbose=0, callbacks=[callback])
+    assert f"from step {begin} to 2000, and training ended at step 100" in caplog.text
+    assert f"with a sparsity of {reached}" in caplog.text
+
+
+def test_a_run_that_outlasts_its_schedule_says_nothing(caplog):
+    model().fit(X, Y, batch_size=32, epochs=3, verbose=0, callbacks=[PruningCallback(polynomial())])
+    assert "schedule" not in caplog.text
 
 
 def test_a_torso_that_two_networks_share_is_pruned_once():

@@ -23,6 +23,7 @@ from tf_agents.networks import (
 )
 
 import tfdrlprune as tp
+from tfdrlprune.agents.acting import time_step
 from tfdrlprune.agents.environments import action_spec, spaces_of, time_step_spec
 from tfdrlprune.pruning.kernels import find_kernels
 
@@ -521,3 +522,25 @@ def test_dqn_solves_cartpole_while_it_is_pruned():
     last.set_model(trainer)
     last.on_epoch_end(0, fresh)
     assert fresh["return"] >= 475
+
+
+def test_the_policy_acts_in_the_environments_own_numbers():
+    class From3(gymnasium.Env):
+        observation_space = gymnasium.spaces.Box(-1, 1, (3,))
+        action_space = gymnasium.spaces.Discrete(2, start=3)
+
+        def reset(self, *, seed=None, options=None):
+            return np.zeros(3, np.float32), {}
+
+        def step(self, action):
+            assert action in (3, 4)
+            return np.zeros(3, np.float32), 1.0, True, False, {}
+
+    agent = tp.agents.dqn(From3, hidden=(4,))
+    policy = tp.AgentTrainer(agent, From3, num_envs=2, settings=FAST).policy()
+    assert (policy.action_spec.low, policy.action_spec.high) == (3, 4)
+    observations = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
+    wanted = agent.policy.action(time_step(agent, [observations])).action.numpy() + 3
+    np.testing.assert_array_equal(policy.action(observations), wanted)
+    with pytest.raises(ValueError, match=r"from 0 to 1.*from 3 to 4.*AgentTrainer.policy"):
+        tp.compress(tp.policies.from_agent(agent), From3)

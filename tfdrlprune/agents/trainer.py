@@ -9,13 +9,17 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 
+from tfdrlprune import policies
 from tfdrlprune.agents.internals import actor_critic, q_learning
 from tfdrlprune.agents.learner import Checkpointed, Learner
 from tfdrlprune.agents.off_policy import OffPolicyLearner, OffPolicySettings
 from tfdrlprune.agents.on_policy import OnPolicyLearner, OnPolicySettings
 from tfdrlprune.agents.progress import Progress, verbosity
+from tfdrlprune.agents.spaces import action_nest
 from tfdrlprune.agents.vector import Vector
+from tfdrlprune.policies.form import Policy
 from tfdrlprune.simulation import Environment
+from tfdrlprune.specs import ArraySpec
 
 _WEIGHTS_ONLY = (
     "A trainer holds an agent, which Keras cannot save as a model or as .h5. Save weights in "
@@ -149,6 +153,21 @@ class AgentTrainer(tf.keras.Model):
     def prunable_networks(self) -> dict[str, tuple[Any, list[Any]]]:
         """Returns role -> (network, networks that follow it), for `PruningCallback`."""
         return self._learner.networks
+
+    def policy(self) -> Policy:
+        """Returns the greedy policy as it is now, in the environment's own units.
+
+        `policies.from_agent` alone would take TF-Agents' actions, which count from 0 where the
+        environment's may not.
+
+        Raises:
+            ValueError: a layer or head cannot be rebuilt, or there are several actions; says which.
+        """
+        own = action_nest(self._learner.vector.action_space)
+        if not isinstance(own, ArraySpec):
+            raise ValueError(f"A policy gives one action. Received: {len(own)} of them.")
+        seen = self.observations(1_000) if self.env_step else None
+        return policies.from_agent(self.agent, action=own, observations=seen)
 
     def observations(self, count: int) -> Any:
         """Returns up to ``count`` recent observations, [count, ...], nested as the environment's.

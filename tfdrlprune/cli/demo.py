@@ -90,5 +90,4 @@ def _train(
     if recipe is not None:
         callbacks.insert(0, tp.PruningCallback.from_recipe(recipe, _STEPS))
     trainer.fit(steps=_STEPS, callbacks=callbacks, verbose=0)
-    policy = tp.policies.from_agent(agent, observations=trainer.observations(1_000))
-    return policy.replace(source=f"dqn on {_ENV}, {_STEPS} steps, seed {seed}")
+    return trainer.policy().replace(source=f"dqn on {_ENV}, {_STEPS} steps, seed {seed}")

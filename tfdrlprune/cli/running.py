@@ -16,10 +16,8 @@ from typing import Any
 
 from tfdrlprune._tf import tf
 
-from tfdrlprune import agents, policies
+from tfdrlprune import agents
 from tfdrlprune._console import silent
-from tfdrlprune.agents import spaces
-from tfdrlprune.agents.environments import spaces_of
 from tfdrlprune.agents.evaluation import EvaluationCallback
 from tfdrlprune.agents.trainer import AgentTrainer
 from tfdrlprune.cli.sources import RUN_FILE, is_run
@@ -31,7 +29,6 @@ from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.callbacks import PruningCallback
 from tfdrlprune.pruning.kernels import find_kernels, without
 from tfdrlprune.recipe import Recipe
-from tfdrlprune.specs import ArraySpec
 
 _SETTINGS_FILE = "settings.json"
 _EPISODES = 20
@@ -86,7 +83,7 @@ def train(run: Run, out: Path, *, resume: bool, force: bool) -> dict[str, Any]:
     tf.config.experimental.enable_op_determinism()
     trainer = AgentTrainer(_agent(run), run.env, seed=run.seed)
     pruning = _pruning(run, trainer)
-    _policy(run, trainer, None)  # tells now, not after the training, what cannot be a policy
+    trainer.policy()  # tells now, not after the training, what cannot be a policy
     with _workshop(work, run, resume=resume, force=force):
         _fit(trainer, run, pruning, work, resume)
         with atomic_folder(out, force=force, replaces=is_run) as folder:
@@ -195,7 +192,7 @@ def _write(
 ) -> dict[str, Any]:
     if pruning is not None:
         pruning.strip()
-    policy = _policy(run, trainer, trainer.observations(1_000))
+    policy = _policy(run, trainer)
     policy.save(folder / "policy")
     trainer.save_weights(str(folder / "checkpoint" / "trainer"))
     _save_for_tf_agents(trainer.agent.policy, folder / "saved_model")
@@ -216,17 +213,10 @@ def _write(
     return result
 
 
-def _policy(run: Run, trainer: AgentTrainer, observations: Any) -> Policy:
-    _, space = spaces_of(run.env)
-    own = spaces.action_nest(space)
+def _policy(run: Run, trainer: AgentTrainer) -> Policy:
     pruned = f", pruned to {run.recipe.sparsity:g}" if run.recipe else ""
-    policy = policies.from_agent(
-        trainer.agent,
-        action=own if isinstance(own, ArraySpec) else None,
-        observations=observations,
-    )
     source = f"{run.algo} on {run.env}, {trainer.optimizer_step()} steps, seed {run.seed}{pruned}"
-    return policy.replace(source=source)
+    return trainer.policy().replace(source=source)
 
 
 def _prunable(trainer: AgentTrainer, policy: Policy, recipe: Recipe | None) -> list[str]:
@@ -253,8 +243,9 @@ def _copy_metrics(source: Path, target: Path) -> None:
     with source.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         rows = {row["epoch"]: row for row in reader}
-        names = reader.fieldnames or []
+        # Keras makes room for the validation that there never is.
+    names = [name for name in reader.fieldnames or [] if not name.startswith("val_")]
     with target.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names)
+        writer = csv.DictWriter(file, names, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows.values())

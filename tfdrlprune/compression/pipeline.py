@@ -10,6 +10,10 @@ from typing import Any
 
 from tfdrlprune._tf import tf
 
+import numpy as np
+
+from tfdrlprune.agents.environments import spaces_of
+from tfdrlprune.agents.spaces import action_nest, observation_nest
 from tfdrlprune.compression.bench import Bench, Judging, Progress
 from tfdrlprune.compression.distillation import DistillationSettings, distill
 from tfdrlprune.compression.narrow import narrowed
@@ -22,6 +26,7 @@ from tfdrlprune.pruning.pruner import Pruner
 from tfdrlprune.pruning.schedules import Schedule, from_recipe
 from tfdrlprune.recipe import Recipe
 from tfdrlprune.simulation import Environment
+from tfdrlprune.specs import ArraySpec, flatten
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,8 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
         raise ValueError(
             "compress needs an environment, or observations recorded from the policy at work."
         )
+    if env is not None:
+        _check_fit(teacher, env)
     student, pruner = _student(teacher, recipe, settings)
     bench = Bench(env, judging, seed, observations, progress)
     bench.add("dense", teacher)
@@ -130,6 +137,30 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
         bench.add("small_dense", thin)
     final = "pruned" if recipe.precision == "float32" else recipe.precision
     return Result(small, recipe, bench.report(final, command), bench)
+
+
+def _check_fit(policy: Policy, env: Environment) -> None:
+    """Raises ValueError unless the policy takes and gives what the environment does."""
+    observation, action = spaces_of(env)
+    pairs = {
+        "observations": (policy.observation_spec, observation_nest(observation)),
+        "actions": (policy.action_spec, action_nest(action)),
+    }
+    for what, (own, its) in pairs.items():
+        aspects = [[_aspect(leaf) for leaf in flatten(nest)] for nest in (own, its)]
+        if aspects[0] != aspects[1]:
+            raise ValueError(
+                f"The policy's {what} are {aspects[0]}, the environment's {aspects[1]}. Name the "
+                "environment that it was trained in; AgentTrainer.policy() gives the policy in "
+                "that environment's own units."
+            )
+
+
+def _aspect(leaf: ArraySpec) -> str:
+    """Returns shape and dtype of a leaf, and its range where it counts."""
+    counted = np.issubdtype(leaf.dtype, np.integer) and leaf.name == "action"
+    bounds = f" from {leaf.low} to {leaf.high}" if counted else ""
+    return f"{leaf.dtype}{list(leaf.shape)}{bounds}"
 
 
 def _student(

@@ -127,15 +127,17 @@ class PruningCallback(tf.keras.callbacks.Callback):
             logs.update(self.sparsity())
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Masks once more, and says so if the run ended before the schedule began."""
+        """Masks once more, and says so if the run ended before the schedule."""
         if self._pruner is not None:
             # An optimizer with use_ema has just put its averages in the place of the weights.
             self._pruner.masks.assign(self._pruner.masks.numpy())
-        if self._schedule.last_due(self._step()) is None:
+        step, end = self._step(), self._schedule.end_step
+        if step < self._schedule.begin_step or (end is not None and step < end):
             _log.warning(
-                "nothing was pruned: the schedule begins at step %d, training ended at step %d",
-                self._schedule.begin_step,
-                self._step(),
+                "the schedule is not done: it runs from step %d to %s, and training ended at step "
+                "%d with a sparsity of %.3f",
+                *(self._schedule.begin_step, end, step),
+                self.sparsity().get("sparsity", 0.0),
             )
 
     def sparsity(self) -> dict[str, float]:
