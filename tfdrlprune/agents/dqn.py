@@ -21,7 +21,7 @@ from tfdrlprune.agents.networks import front, initialize_he
 def dqn(  # noqa: PLR0913 (hyper-parameters)
     env: Any,
     *,
-    hidden: Sequence[int] = (256, 256),
+    hidden: Sequence[int] = (64, 64),
     conv: Sequence[tuple[int, int, int]] | None = None,
     double: bool = True,
     seed: int = 0,

@@ -19,8 +19,6 @@ _ENV = "CartPole-v1"
 _HIDDEN = (64, 64)
 _SPARSITY = 0.9
 _STEPS = 50_000
-# A verdict on policies that hardly differ takes about 90 episodes, on such as differ a little more.
-_EPISODES = 200
 
 
 @click.command(
@@ -53,7 +51,7 @@ def run(out: Path, seed: int, force: bool, progress: output.Progress) -> Report:
     from tfdrlprune.folders import check_free
 
     check_free(out, force=force, replaces=artifact.is_artifact)
-    bench = Bench(_ENV, Judging(episodes=_EPISODES), seed, progress=progress)
+    bench = Bench(_ENV, Judging(), seed, progress=progress)
     recipe = tp.Recipe(sparsity=_SPARSITY)
     dense = _train("dense", _HIDDEN, None, seed, progress)
     size = bench.add("dense", dense).parameters

@@ -76,7 +76,7 @@ def gate(command: Command) -> Command:
         click.option(
             *("--episodes",),
             type=click.IntRange(min=1),
-            default=100,
+            default=200,
             show_default=True,
             help="To judge on, the same seeds for all.",
         ),
