@@ -96,7 +96,7 @@ CASES = {
     ),
     "compress in another environment": (
         "compress policy --env Acrobot-v1 --out OUT",
-        "Received: (6,)",
+        "the environment's ['float32[6]']",
     ),
     "evaluate in another environment": (
         "evaluate good --env Acrobot-v1",

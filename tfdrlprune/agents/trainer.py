@@ -165,7 +165,7 @@ class AgentTrainer(tf.keras.Model):
         """
         own = action_nest(self._learner.vector.action_space)
         if not isinstance(own, ArraySpec):
-            raise ValueError(f"A policy gives one action. Received: {len(own)} of them.")
+            raise ValueError(f"A policy has one action. Received {len(own)}: {own}.")
         seen = self.observations(1_000) if self.env_step else None
         return policies.from_agent(self.agent, action=own, observations=seen)
 
