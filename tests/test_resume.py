@@ -1,0 +1,75 @@
+"""A training process killed by SIGKILL goes on as if nothing had happened."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+RUN = """
+    import sys
+    import tfdrlprune as tp
+    from tfdrlprune._tf import tf
+    tf.keras.utils.set_random_seed(0)
+    tf.config.experimental.enable_op_determinism()
+    folder, env, algo = sys.argv[1:4]
+    if algo == "dqn":
+        agent = tp.agents.dqn(env, hidden=(32, 32))
+        settings = tp.agents.OffPolicySettings(fused_steps=64)
+    else:
+        agent = tp.agents.ppo(env, hidden=(32, 32))
+        settings = tp.agents.OnPolicySettings(rollout_length=32, epochs=2, minibatch_size=64)
+    trainer = tp.AgentTrainer(agent, env, num_envs=4, settings=settings)
+
+    class Tell(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            print("epoch", epoch, flush=True)
+            if len(sys.argv) > 4:
+                import time
+                time.sleep(0.3)
+
+    schedule = tp.PolynomialDecay(0.0, 0.8, 100, 400, frequency=50)
+    trainer.fit(steps=640, epochs=10, verbose=0, callbacks=[
+        tp.PruningCallback(schedule),
+        tp.EvaluationCallback(episodes=3, keep_best=True),
+        tf.keras.callbacks.BackupAndRestore(folder + "/backup"),
+        Tell(),
+    ])
+    print("weights", [v.numpy().tobytes().hex() for v in trainer.agent.variables])
+"""
+
+
+def run(folder, env, algo, *, kill_after=None):
+    """Returns what a training process printed; kills it with SIGKILL after some epoch."""
+    command = [sys.executable, "-c", textwrap.dedent(RUN), str(folder), env, algo]
+    if kill_after is not None:
+        command.append("slowly")
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+    ) as process:
+        lines = []
+        for line in process.stdout:
+            lines.append(line.strip())
+            if line.strip() == f"epoch {kill_after}":
+                time.sleep(0.15)
+                process.send_signal(signal.SIGKILL)
+        error = process.stderr.read()
+    assert process.returncode == (0 if kill_after is None else -signal.SIGKILL), error
+    return lines
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("env", "algo"), [("CartPole-v1", "dqn"), ("Acrobot-v1", "dqn"), ("Pendulum-v1", "ppo")]
+)
+def test_a_run_killed_and_resumed_ends_in_the_same_bits(env, algo, tmp_path):
+    whole = run(tmp_path / "a", env, algo)
+    killed = run(tmp_path / "b", env, algo, kill_after=4)
+    assert killed[-1] == "epoch 4"
+    resumed = run(tmp_path / "b", env, algo)
+    assert resumed[0] == "epoch 5"
+    assert resumed[-1].startswith("weights")
+    assert resumed[-1] == whole[-1]
