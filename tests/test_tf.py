@@ -3,7 +3,7 @@ import subprocess
 import sys
 import types
 
-from tfdrlprune._tf import require, tf
+from tfdrlprune._tf import read, require, tf, write
 from tfdrlprune._tf_agents import _stand_in_for_gym, tf_agents  # noqa: F401
 
 import numpy as np
@@ -62,3 +62,15 @@ def test_bytes_are_sampled_up_to_255():
     spec = tensor_spec.BoundedTensorSpec((2_000,), tf.uint8, 0, 255)
     drawn = tensor_spec.sample_spec_nest(spec, seed=1).numpy()
     assert (drawn.dtype, drawn.min(), drawn.max()) == (np.uint8, 0, 255)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int64"])
+def test_read_and_write_do_what_numpy_and_assign_do(dtype):
+    variable = tf.Variable(tf.cast([[1, 2], [3, 4]], dtype))
+    np.testing.assert_array_equal(read(variable), variable.numpy())
+    write(variable, np.array([[5, 6], [7, 8]], dtype))
+    np.testing.assert_array_equal(variable.numpy(), [[5, 6], [7, 8]])
+    # A copy: what was read does not change with the variable.
+    before = read(variable)
+    write(variable, np.zeros((2, 2), dtype))
+    np.testing.assert_array_equal(before, [[5, 6], [7, 8]])

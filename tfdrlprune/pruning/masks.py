@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tfdrlprune._tf import tf
+from tfdrlprune._tf import read, tf, write
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,8 @@ def lowest(scores: Array, zeros: int, previous: Array | None = None) -> Array:
         mask[flat < threshold] = 0.0
         ties = np.flatnonzero(flat == threshold)
         if previous is not None:
-            ties = ties[np.argsort(np.ravel(previous)[ties], kind="stable")]
+            kept = np.ravel(previous)[ties] != 0.0
+            ties = np.concatenate([ties[~kept], ties[kept]])
         mask[ties[: zeros - int(np.count_nonzero(mask == 0.0))]] = 0.0
     return mask.reshape(scores.shape)
 
@@ -87,16 +88,17 @@ class Masks:
 
     def numpy(self) -> list[Array]:
         """Returns the masks, float32, each shaped as its kernel."""
-        return [mask.numpy() for mask in self._masks]
+        return [read(mask) for mask in self._masks]
 
     def assign(self, masks: Sequence[Array]) -> None:
         """Replaces the masks and zeroes what they remove, in kernels and followers."""
         for kernel, mask, followers, new in zip(
             self.kernels, self._masks, self._followers, masks, strict=True
         ):
-            mask.assign(new)
+            write(mask, new)
             for variable in (kernel.variable, *followers):
-                variable.assign(variable * tf.cast(mask, variable.dtype))
+                value = read(variable)
+                write(variable, value * new.astype(value.dtype))
 
     def counts(self) -> tuple[list[int], list[int]]:
         """Returns how many weights each kernel has lost, and how many it has altogether."""

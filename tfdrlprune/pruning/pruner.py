@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tfdrlprune._tf import tf
+from tfdrlprune._tf import read, tf, write
+
+import numpy as np
 
 from tfdrlprune.pruning.criteria import CRITERIA
 from tfdrlprune.pruning.distribution import DISTRIBUTIONS
@@ -50,10 +52,10 @@ class Pruner:
     def update(self, step: int) -> bool:
         """Updates the masks if an update is due at ``step``; returns whether it was."""
         due = self._schedule.last_due(step)
-        if due is None or due == int(self._last_due.numpy()):
+        if due is None or due == int(read(self._last_due)):
             return False
-        self._last_due.assign(due)
-        scores = [self._criterion(kernel.variable.numpy()) for kernel in self.masks.kernels]
+        write(self._last_due, np.int64(due))
+        scores = [self._criterion(read(kernel.variable)) for kernel in self.masks.kernels]
         zeros = round(self._schedule.sparsity(due) * sum(score.size for score in scores))
         counts = self._distribution(scores, zeros)
         self.masks.assign(
