@@ -206,20 +206,50 @@ def test_evaluation_repeats_its_seeds_and_keeps_the_best_policy():
         np.testing.assert_array_equal(kept, variable)
 
 
-def test_evaluation_agrees_with_an_independent_roll_out():
-    agent = tp.agents.dqn("CartPole-v1", hidden=(8,), seed=0)
-    trainer = tp.AgentTrainer(agent, "CartPole-v1", num_envs=4)
-    callback = tp.EvaluationCallback(episodes=6, seed=40)
+def greedy_action(agent, observation):
+    step = ts.restart(tf.constant(observation), batch_size=len(observation))
+    return agent.policy.action(step).action.numpy()
+
+
+def evaluate(env, **arguments):
+    agent = tp.agents.dqn(env, hidden=(8,), seed=0)
+    trainer = tp.AgentTrainer(agent, env, num_envs=4)
+    callback = tp.EvaluationCallback(episodes=6, seed=40, **arguments)
     callback.set_model(trainer)
     logs = {}
     callback.on_epoch_end(0, logs)
+    return agent, trainer, logs["return"]
+
+
+def test_evaluation_agrees_with_an_independent_roll_out():
+    # A factory has no native vector environment.
+    agent, _, found = evaluate(lambda: gymnasium.make("CartPole-v1"))
     env, total = gymnasium.make("CartPole-v1"), 0.0
     for seed in range(40, 46):
         observation, _ = env.reset(seed=seed)
         done = False
         while not done:
-            step = ts.restart(tf.constant(observation[None]), batch_size=1)
-            action = int(agent.policy.action(step).action[0])
+            action = int(greedy_action(agent, observation[None])[0])
             observation, reward, terminated, truncated, _ = env.step(action)
             total, done = total + reward, terminated or truncated
-    assert logs["return"] == pytest.approx(total / 6)
+    assert found == pytest.approx(total / 6)
+
+
+def test_evaluation_in_a_native_vector_environment_counts_first_episodes_only():
+    agent, _, found = evaluate("CartPole-v1")
+    envs = gymnasium.make_vec("CartPole-v1", 6, vectorization_mode="vector_entry_point")
+    observation, _ = envs.reset(seed=40)
+    lengths, steps = {}, 0
+    while len(lengths) < 6:
+        observation, _, terminated, _, _ = envs.step(greedy_action(agent, observation))
+        steps += 1
+        for index in np.flatnonzero(terminated):
+            lengths.setdefault(index, steps)
+    assert len(set(lengths.values())) > 1
+    assert found == pytest.approx(np.mean(list(lengths.values())))
+
+
+@pytest.mark.parametrize(("stop_at", "stops"), [(1.0, True), (501.0, False)])
+def test_training_stops_at_the_return_that_is_asked_for(stop_at, stops):
+    _, trainer, _ = evaluate("CartPole-v1", stop_at=stop_at)
+    assert trainer.stop_training is stops

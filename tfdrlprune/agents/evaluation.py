@@ -8,13 +8,14 @@ from typing import Any
 from tfdrlprune._tf import tf
 
 import numpy as np
+from gymnasium.vector import SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 from tfdrlprune.agents import spaces
 from tfdrlprune.agents.acting import time_step
 from tfdrlprune.agents.compiled import compiled
 from tfdrlprune.pruning.kernels import find_kernels
-from tfdrlprune.simulation import Environment, make
+from tfdrlprune.simulation import Environment, make_vector
 
 Array = NDArray[Any]
 
@@ -45,15 +46,36 @@ def greedy_returns(act: Callable[[Any], Any], envs: Sequence[Any], seeds: Sequen
     return returns
 
 
+def vector_returns(act: Callable[[Any], Any], envs: VectorEnv[Any, Any, Any], seed: int) -> Array:
+    """Returns the undiscounted return of the first episode in each of some vector environments.
+
+    Args:
+        act: as for `greedy_returns`.
+        envs: they reset themselves on the step after an episode's last.
+        seed: of all the episodes.
+    """
+    space = envs.single_observation_space
+    observation, _ = envs.reset(seed=seed)
+    returns, running = np.zeros(envs.num_envs), np.ones(envs.num_envs, bool)
+    while running.any():
+        actions = act(spaces.encode_observation(space, observation))
+        observation, reward, terminated, truncated, _ = envs.step(actions)
+        returns += np.where(running, reward, 0.0)
+        running &= ~(terminated | truncated)
+    return returns
+
+
 class EvaluationCallback(tf.keras.callbacks.Callback):
     """Logs the greedy policy's mean return as ``return`` at the end of every epoch.
 
     Args:
         env: registered id or factory; by default the trainer's own.
-        episodes: how many, each with a seed of its own and the same ones every time.
+        episodes: how many; they begin differently, and the same way every time.
         seed: of the episodes; choose other seeds to judge the policy afterwards.
         keep_best: at the end of training put back the policy of the best evaluation; one at a
             higher sparsity is better than any at a lower.
+        stop_at: training ends at the first mean return of at least this; None trains to the end. A
+            lucky evaluation stops too early: take 100 episodes.
 
     Raises:
         ValueError: the trainer has one environment object only, which is busy training.
@@ -66,11 +88,12 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
         episodes: int = 20,
         seed: int = 1_000_000,
         keep_best: bool = False,
+        stop_at: float | None = None,
     ):
         super().__init__()
-        self._env, self._episodes, self._keep_best = env, episodes, keep_best
-        self._seeds = [seed + index for index in range(episodes)]
-        self._envs: list[Any] = []
+        self._env, self._episodes, self._seed = env, episodes, seed
+        self._keep_best, self._stop_at = keep_best, stop_at
+        self._envs: VectorEnv[Any, Any, Any] | None = None
         # Rank of the best evaluation so far: sparsity, then return.
         self._rank = tf.Variable([-1.0, -np.inf], trainable=False, dtype=tf.float64)
         self._best: list[tf.Variable] = []
@@ -79,13 +102,13 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
         """Makes the environments, and room for the best policy in the checkpoint."""
         super().set_model(model)
         env = model.env if self._env is None else self._env
-        if not self._envs:
+        if self._envs is None:
             if not isinstance(env, str) and not callable(env):
                 raise ValueError(
                     "Evaluation needs environments of its own. Give EvaluationCallback an id or a "
                     "function that makes one."
                 )
-            self._envs = [make(env) for _ in range(self._episodes)]
+            self._envs = make_vector(env, self._episodes)
         self._act = compiled(self._greedy, "evaluation")
         if self._keep_best:
             variables = self._policy_variables()
@@ -95,9 +118,11 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Evaluates, and remembers the policy if it is the best."""
-        value = float(np.mean(greedy_returns(self._actions, self._envs, self._seeds)))
+        value = float(np.mean(self._returns()))
         if logs is not None:
             logs["return"] = value
+        if self._stop_at is not None and value >= self._stop_at:
+            self.model.stop_training = True
         if self._keep_best:
             rank = (self._sparsity(), value)
             if rank >= tuple(self._rank.numpy()):
@@ -119,10 +144,19 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
         kernels = [kernel.variable.numpy() for kernel in find_kernels(actor)]
         return sum(np.sum(k == 0.0) for k in kernels) / sum(k.size for k in kernels)
 
+    def _returns(self) -> Array:
+        assert self._envs is not None
+        if isinstance(self._envs, SyncVectorEnv):
+            # Not through its own step, which goes on with episodes that nobody asked for.
+            seeds = [self._seed + index for index in range(self._episodes)]
+            return greedy_returns(self._actions, self._envs.envs, seeds)
+        return vector_returns(self._actions, self._envs, self._seed)
+
     def _actions(self, observations: Any) -> Any:
+        assert self._envs is not None
         chosen = self._act(tf.nest.flatten(observations))
         chosen = tf.nest.map_structure(np.asarray, chosen)
-        return spaces.decode_action(self._envs[0].action_space, chosen)
+        return spaces.decode_action(self._envs.single_action_space, chosen)
 
     def _greedy(self, leaves: list[tf.Tensor]) -> Any:
         return self.model.agent.policy.action(time_step(self.model.agent, leaves)).action
