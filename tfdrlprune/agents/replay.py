@@ -3,40 +3,26 @@
 One row holds what happened in one step of every environment. Under Gymnasium's ``NEXT_STEP``
 autoreset the observation after a done step is the final one and stands in the next row, whose own
 step merely resets; so each observation is stored once, ``next observation`` is a row number, and
-the resetting rows are never handed out.
+the resetting rows are never handed out. Of stacked images, single frames are stored.
 """
 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tfdrlprune.agents.leaves import LeafSpec, build_leaves
+from tfdrlprune.agents.transitions import Transitions, n_step_returns
+
 Array = NDArray[Any]
 
-
-@dataclass(frozen=True)
-class Transitions:
-    """A batch of n-step transitions; every array starts with the batch's axes.
-
-    Attributes:
-        observation: leaves of the observation at the first step.
-        action: the first step's action.
-        reward: sum of ``gamma**i * reward_i`` over the steps, float32.
-        discount: ``gamma**(steps - 1)``, or 0 where the episode terminated, float32. TF-Agents'
-            DQN multiplies by gamma once more.
-        next_observation: leaves of the observation after the last step.
-    """
-
-    observation: list[Array]
-    action: Array
-    reward: Array
-    discount: Array
-    next_observation: list[Array]
+# Rows whose n-step returns are worked out at a time, which bounds the room that this takes.
+_BLOCK = 256
 
 
 class Replay:
@@ -49,22 +35,34 @@ class Replay:
         action: (shape, dtype) of an action.
         n_step: steps in a transition; fewer where the episode ends.
         gamma: discount factor.
+        stacked_frames: store single frames of an observation that is a stack of this many, oldest
+            first, where one number means every uint8 leaf of three axes or more; or one number for
+            each leaf, where 1 stores it as it comes. What is sampled is the same to the bit.
+        stack_axis: along which they are stacked; by default the first axis or the last, whichever
+            has that size.
+
+    Raises:
+        ValueError: the stacked frames cannot be found in the observation's shapes.
     """
 
     def __init__(
         self,
         capacity: int,
         num_envs: int,
-        observation: Sequence[tuple[tuple[int, ...], Any]],
-        action: tuple[tuple[int, ...], Any],
+        observation: Sequence[LeafSpec],
+        action: LeafSpec,
         n_step: int = 1,
         gamma: float = 0.99,
+        stacked_frames: int | Sequence[int] = 1,
+        stack_axis: int | None = None,
     ):
         self._n_step, self._gamma, self._num_envs = n_step, gamma, num_envs
         # The last n rows wait for their n-step return, so they come on top.
         self._rows = -(-capacity // num_envs) + n_step
         each = (self._rows, num_envs)
-        self._observation = [np.zeros((*each, *shape), dtype) for shape, dtype in observation]
+        self._observation = build_leaves(
+            self._rows, num_envs, observation, stacked_frames, stack_axis
+        )
         self._action = np.zeros((*each, *action[0]), action[1])
         self._reward = np.zeros(each, np.float32)
         self._terminated = np.zeros(each, bool)
@@ -72,13 +70,15 @@ class Replay:
         self._resets = np.zeros(each, bool)
         self._return = np.zeros(each, np.float32)
         self._discount = np.zeros(each, np.float32)
-        self._horizon = np.zeros(each, np.int32)
+        self._following = np.zeros(each, np.int64)  # flat: row * num_envs + environment
+        self._drawable = np.zeros(each, bool)  # whole transitions that start with no reset
         self._written = 0
         self._ready = 0
 
     def __len__(self) -> int:
         """Returns the number of environment steps that `sample` draws from, resets included."""
-        return (self._ready - self._oldest()) * self._num_envs
+        oldest = min(self._ready, max(0, self._written - self._rows))
+        return (self._ready - oldest) * self._num_envs
 
     def add(
         self,
@@ -98,10 +98,15 @@ class Replay:
             terminated: bool, [num_envs].
             truncated: bool, [num_envs].
             resets: bool, [num_envs]: where the step merely reset the environment.
+
+        Raises:
+            ValueError: an observation of stacked frames is no such stack.
         """
         row = self._written % self._rows
+        self._drawable[row] = False
+        begins = self._resets[row - 1] | (self._written == 0)
         for stored, leaf in zip(self._observation, observation, strict=True):
-            stored[row] = leaf
+            stored.add(self._written, leaf, begins)
         self._action[row] = action
         self._reward[row] = reward
         self._terminated[row] = terminated
@@ -126,33 +131,41 @@ class Replay:
             generator: where the randomness comes from.
 
         Raises:
-            ValueError: nothing is stored yet.
+            ValueError: no whole transition is stored yet.
         """
         self._finish_rows()
-        if len(self) == 0:
+        if not self._drawable.any():
             raise ValueError(f"Replay needs more than {self._n_step} vector steps before sampling.")
-        first = self._draw(shape, generator)
-        # Flat indices: gathering by one index array takes half the time of gathering by two.
-        following = (first + self._flat(self._horizon)[first] * self._num_envs) % self._resets.size
+        # One index into flat arrays, and np.take: each halves the time of gathering by brackets.
+        first = self._draw(math.prod(shape), generator).reshape(shape)
+        following = np.take(self._following, first)
         return Transitions(
-            [self._flat(leaf)[first] for leaf in self._observation],
-            self._flat(self._action)[first],
-            self._flat(self._return)[first],
-            self._flat(self._discount)[first],
-            [self._flat(leaf)[following] for leaf in self._observation],
+            [leaf.take(first) for leaf in self._observation],
+            np.take(self._action.reshape((-1, *self._action.shape[2:])), first, axis=0),
+            np.take(self._return, first),
+            np.take(self._discount, first),
+            [leaf.take(following) for leaf in self._observation],
         )
 
     def recent(self, count: int) -> list[Array]:
         """Returns the leaves of up to ``count`` of the latest observations, [count, ...]."""
         stored = min(self._written, self._rows)
         rows = np.arange(self._written - min(stored, -(-count // self._num_envs)), self._written)
-        return [self._flat(leaf[rows % self._rows])[-count:] for leaf in self._observation]
+        index = self._flat_index(rows).ravel()[-count:]
+        return [leaf.take(index) for leaf in self._observation]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are held, whether filled yet or not."""
+        steps = sum(array.nbytes for array in self._step_arrays().values())
+        return steps + sum(leaf.nbytes for leaf in self._observation)
 
     def to_bytes(self) -> bytes:
         """Returns all that is stored, for a checkpoint."""
-        filled = min(self._written, self._rows)
         buffer = io.BytesIO()
-        arrays: dict[str, Any] = {name: a[:filled] for name, a in self._arrays().items()}
+        arrays: dict[str, Any] = {
+            name: array[: min(self._written, len(array))] for name, array in self._arrays().items()
+        }
         np.savez(buffer, written=self._written, ready=self._ready, **arrays)
         return buffer.getvalue()
 
@@ -164,18 +177,27 @@ class Replay:
         """
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             written = int(stored["written"])
-            filled = min(written, self._rows)
+            self._drawable[:] = False  # also where the checkpoint's ring was not filled yet
             for name, array in self._arrays().items():
-                if stored[name].shape != (filled, *array.shape[1:]):
+                wanted = (min(written, len(array)), *array.shape[1:])
+                found = stored[name] if name in stored.files else np.zeros(0)
+                if found.shape != wanted:
                     raise ValueError(
-                        f"The checkpoint's replay has {name} of shape {stored[name].shape}, this "
-                        f"trainer {(filled, *array.shape[1:])}: another capacity, number of "
-                        "environments or environment."
+                        f"The checkpoint's replay has {name} of shape {found.shape}, this trainer "
+                        f"{wanted}: another capacity, number of environments, environment or "
+                        "stacked_frames."
                     )
-                array[:filled] = stored[name]
+                array[: len(found)] = found
             self._written, self._ready = written, int(stored["ready"])
 
     def _arrays(self) -> dict[str, Array]:
+        return self._step_arrays() | {
+            f"{name}_{index}": array
+            for index, leaf in enumerate(self._observation)
+            for name, array in leaf.arrays().items()
+        }
+
+    def _step_arrays(self) -> dict[str, Array]:
         return {
             "action": self._action,
             "reward": self._reward,
@@ -184,43 +206,39 @@ class Replay:
             "resets": self._resets,
             "return": self._return,
             "discount": self._discount,
-            "horizon": self._horizon,
-        } | {f"observation_{i}": leaf for i, leaf in enumerate(self._observation)}
-
-    def _oldest(self) -> int:
-        return min(self._ready, max(0, self._written - self._rows))
+            "following": self._following,
+            "drawable": self._drawable,
+        }
 
     def _finish_rows(self) -> None:
         """Computes the n-step return of every row that n rows have followed since."""
         finished = self._written - self._n_step
         self._ready = max(self._ready, self._written - self._rows)
-        if finished <= self._ready:
-            return
-        starts = np.arange(self._ready, finished)
-        window = (starts[:, None] + np.arange(self._n_step)) % self._rows  # [rows, n]
-        done = self._done[window]  # [rows, n, envs]
-        before = np.cumsum(done, axis=1) - done
-        counts = before == 0  # a step counts as long as none before it was done
-        powers = (self._gamma ** np.arange(self._n_step, dtype=np.float32))[:, None]
-        here = starts % self._rows
-        self._return[here] = (self._reward[window] * counts * powers).sum(axis=1)
-        self._horizon[here] = counts.sum(axis=1)
-        terminated = (self._terminated[window] & counts).any(axis=1)
-        self._discount[here] = np.where(
-            terminated, 0.0, np.float32(self._gamma) ** (self._horizon[here] - 1)
-        )
-        self._ready = finished
+        for begin in range(self._ready, finished, _BLOCK):
+            self._finish(np.arange(begin, min(begin + _BLOCK, finished)))
+        self._ready = max(self._ready, finished)
 
-    def _draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
-        """Returns flat indices, drawn uniformly among the steps that did not merely reset."""
-        begin, count = self._oldest() * self._num_envs, len(self)
-        resets = self._flat(self._resets)
-        drawn = (begin + generator.integers(count, size=shape)) % resets.size
-        while (bad := resets[drawn]).any():
-            drawn[bad] = (begin + generator.integers(count, size=int(bad.sum()))) % resets.size
+    def _finish(self, starts: Array) -> None:
+        window = (starts[:, None] + np.arange(self._n_step)) % self._rows
+        here = starts % self._rows
+        self._return[here], self._discount[here], steps = n_step_returns(
+            self._reward[window], self._terminated[window], self._done[window], self._gamma
+        )
+        self._following[here] = self._flat_index(starts, steps)
+        self._drawable[here] = ~self._resets[here]
+
+    def _draw(self, count: int, generator: np.random.Generator) -> Array:
+        """Returns flat indices, drawn uniformly among what is drawable."""
+        filled = min(self._written, self._rows) * self._num_envs
+        drawn = generator.integers(filled, size=count)
+        bad = np.flatnonzero(~np.take(self._drawable, drawn))
+        while bad.size:
+            again = generator.integers(filled, size=bad.size)
+            drawn[bad] = again
+            bad = bad[~np.take(self._drawable, again)]
         return drawn
 
-    @staticmethod
-    def _flat(array: Array) -> Array:
-        """Returns a view of [rows, envs, ...] as [rows * envs, ...]."""
-        return array.reshape((-1, *array.shape[2:]))
+    def _flat_index(self, rows: Array, ahead: Any = 0) -> Array:
+        """Returns the flat indices, [rows, envs], of what stands ``ahead`` rows after others."""
+        row = (rows[:, None] + ahead) % self._rows
+        return row * self._num_envs + np.arange(self._num_envs)
