@@ -8,6 +8,7 @@ from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401  must come before its parts
 
 # isort: split
+import gymnasium
 import numpy as np
 from tf_agents.agents.dqn import dqn_agent
 from tf_agents.agents.ppo import ppo_clip_agent
@@ -126,3 +127,36 @@ def forward(policy: Policy, observations: Any) -> Any:
             tensor = tensor @ kernel + bias
             tensor = np.maximum(tensor, 0) if layer.name != "outputs" else tensor
     return tensor
+
+
+class Dot(gymnasium.Env[Any, Any]):
+    """A dot on 8 x 8 pixels that falls, and moves aside as told; three to nine steps an episode.
+
+    Args:
+        channels: colours of a frame [8, 8, channels]; None gives [8, 8].
+    """
+
+    def __init__(self, channels: int | None = None):
+        shape = (8, 8) if channels is None else (8, 8, channels)
+        self.observation_space = gymnasium.spaces.Box(0, 255, shape, np.uint8)
+        self.action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self._row, self._column = 0, int(self.np_random.integers(8))
+        self._left = int(self.np_random.integers(3, 10))
+        return self._frame(), {}
+
+    def step(self, action: Any) -> Any:
+        self._row = (self._row + 1) % 8
+        self._column = (self._column + 2 * int(action) - 1) % 8
+        self._left -= 1
+        terminated = self._left == 0 and self._column < 4
+        return self._frame(), float(self._column), terminated, self._left == 0, {}
+
+    def _frame(self) -> Any:
+        frame = np.zeros(self.observation_space.shape, np.uint8)
+        frame[self._row, self._column] = self.np_random.integers(
+            1, 256, frame.shape[2:], dtype=np.uint8
+        )
+        return frame

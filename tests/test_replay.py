@@ -145,3 +145,54 @@ def test_recent_observations_are_the_latest():
     buffer = replay(capacity=8)
     feed(buffer, walk(length=30))
     np.testing.assert_array_equal(buffer.recent(4)[0][:, 0], [26, 27, 28, 29])
+
+
+def test_an_early_state_put_into_a_full_ring_leaves_nothing_of_it():
+    early, full = replay(capacity=8), replay(capacity=8)
+    feed(early, walk(length=4))
+    feed(full, walk(length=30))
+    full.sample((1,), np.random.default_rng(0))
+    full.from_bytes(early.to_bytes())
+    assert drawn(full) == drawn(early)
+    assert sorted(drawn(full)) == [0]
+    full.from_bytes(replay(capacity=8).to_bytes())
+    with pytest.raises(ValueError, match="more than 3 vector steps"):
+        full.sample((1,), np.random.default_rng(0))
+
+
+def test_bytes_of_frames_do_not_go_into_a_replay_of_whole_stacks():
+    image = ((4, 6, 6), np.uint8)
+    frames, whole = (
+        Replay(8, 1, [image], ((), np.int64), stacked_frames=count) for count in (4, 1)
+    )
+    for data, other in ((frames.to_bytes(), whole), (whole.to_bytes(), frames)):
+        with pytest.raises(ValueError, match="environment or stacked_frames"):
+            other.from_bytes(data)
+
+
+def test_actions_of_several_numbers_and_many_rows_at_once_come_back_as_they_went_in():
+    buffer = Replay(2000, 2, [((1,), np.float32)], ((3,), np.float32), 2, GAMMA)
+    nothing, places = np.zeros(2, bool), np.arange(3, dtype=np.float32)
+    for t in range(900):  # more rows than returns are worked out at a time
+        step = np.arange(2, dtype=np.float32)[:, None] + 2 * t
+        buffer.add([step], step + places, step[:, 0], nothing, nothing, nothing)
+    batch = buffer.sample((3, 12_000), np.random.default_rng(0))
+    first = batch.observation[0]
+    assert len(np.unique(first)) == 898 * 2
+    np.testing.assert_array_equal(batch.action, first + places)
+    np.testing.assert_array_equal(batch.reward, 1.5 * first[..., 0] + 1)
+    np.testing.assert_array_equal(batch.next_observation[0], first + 4)
+
+
+def test_a_million_small_transitions_take_less_than_100_mb():
+    buffer = Replay(1_000_000, 32, [((4,), np.float32)], ((), np.int64), 10)
+    # Observation 16, action 8, following 8, reward, return and discount 4 each, four flags.
+    assert buffer.nbytes == (1_000_000 + 10 * 32) * (16 + 8 + 8 + 3 * 4 + 4)
+    assert buffer.nbytes < 100e6
+
+
+@pytest.mark.parametrize("shape", [(4, 84, 84), (84, 84, 4)])
+def test_100_000_stacked_images_take_less_than_800_mb(shape):
+    arguments = (100_000, 32, [(shape, np.uint8)], ((), np.int64), 3)
+    assert Replay(*arguments, stacked_frames=4).nbytes < 0.75e9
+    assert Replay(*arguments).nbytes > 2.8e9

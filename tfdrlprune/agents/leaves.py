@@ -35,9 +35,13 @@ class Whole:
         """Bytes that are held."""
         return self._ring.nbytes
 
-    def add(self, step: int, leaf: Array, begins: Array) -> None:
-        """Stores vector step number ``step``; see `Stacked.add`."""
-        self._ring[step % len(self._ring)] = leaf
+    def check(self, step: int, leaf: Array, begins: Array) -> Array:
+        """Returns what `put` takes; see `Stacked.check`."""
+        return leaf
+
+    def put(self, step: int, checked: Array) -> None:
+        """Stores what `check` gave for the same step."""
+        self._ring[step % len(self._ring)] = checked
 
     def take(self, index: Array) -> Array:
         """Returns observations, [*index.shape, ...], by row * num_envs + environment."""
@@ -89,11 +93,11 @@ class Stacked:
         """Bytes that are held."""
         return self._frames.nbytes + self._numbers.nbytes
 
-    def add(self, step: int, leaf: Array, begins: Array) -> None:
-        """Stores vector step number ``step``.
+    def check(self, step: int, leaf: Array, begins: Array) -> tuple[Array, Array]:
+        """Returns what `put` takes.
 
         Args:
-            step: 0, 1, 2 and so on.
+            step: number of the vector step: 0, 1, 2 and so on.
             leaf: [num_envs, ...].
             begins: bool, [num_envs]: where it is the first observation of an episode.
 
@@ -103,18 +107,23 @@ class Stacked:
         """
         count = len(begins)
         stacks = np.asarray(leaf, self._frames.dtype).reshape((count, *self._split)).swapaxes(1, 2)
-        row = step % len(self._ring)
-        self._ring[row] = stacks[:, -1]
-        newest = row * count + np.arange(count)
+        earlier, newest = stacks[:, :-1], stacks[:, -1]
         numbers = np.empty_like(self._numbers[0])
         numbers[:, :-1] = self._numbers[(step - 1) % len(self._numbers), :, 1:]
-        numbers[:, -1] = newest
-        if begins.any():
-            repeated = (stacks[begins, 0] == stacks[begins, -1]).all(axis=(1, 2))
-            numbers[begins, :-1] = np.where(repeated, newest[begins], self._zeros)[:, None]
-        same = np.take(self._frames, numbers[:, :-1], axis=0) == stacks[:, :-1]
-        if not same.all():
-            self._refuse(same, begins)
+        numbers[:, -1] = step % len(self._ring) * count + np.arange(count)
+        numbers[begins, :-1] = self._zeros
+        fits = (np.take(self._frames, numbers[:, :-1], axis=0) == earlier).all(axis=(1, 2, 3))
+        for env in np.flatnonzero(begins & ~fits):
+            fits[env] = (earlier[env] == newest[env]).all()
+            numbers[env, :-1] = numbers[env, -1]
+        if not fits.all():
+            self._refuse(int(np.argmin(fits)), begins)
+        return newest, numbers
+
+    def put(self, step: int, checked: tuple[Array, Array]) -> None:
+        """Stores what `check` gave for the same step."""
+        newest, numbers = checked
+        self._ring[step % len(self._ring)] = newest
         self._numbers[step % len(self._numbers)] = numbers
 
     def take(self, index: Array) -> Array:
@@ -136,8 +145,7 @@ class Stacked:
         """Returns what a checkpoint holds; every array starts with rows."""
         return {"frames": self._ring, "frame_numbers": self._numbers}
 
-    def _refuse(self, same: Array, begins: Array) -> None:
-        env = int(np.argmin(same.reshape((len(same), -1)).all(axis=1)))
+    def _refuse(self, env: int, begins: Array) -> None:
         told = (
             "the first of an episode, which is neither one frame repeated nor one after zeros"
             if begins[env]

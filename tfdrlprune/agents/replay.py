@@ -103,10 +103,13 @@ class Replay:
             ValueError: an observation of stacked frames is no such stack.
         """
         row = self._written % self._rows
-        self._drawable[row] = False
         begins = self._resets[row - 1] | (self._written == 0)
-        for stored, leaf in zip(self._observation, observation, strict=True):
-            stored.add(self._written, leaf, begins)
+        leaves = list(zip(self._observation, observation, strict=True))
+        # All are checked before one is stored: an error leaves everything as it was.
+        checked: list[Any] = [stored.check(self._written, leaf, begins) for stored, leaf in leaves]
+        for stored, value in zip(self._observation, checked, strict=True):
+            stored.put(self._written, value)
+        self._drawable[row] = False
         self._action[row] = action
         self._reward[row] = reward
         self._terminated[row] = terminated
@@ -136,7 +139,7 @@ class Replay:
         self._finish_rows()
         if not self._drawable.any():
             raise ValueError(f"Replay needs more than {self._n_step} vector steps before sampling.")
-        # One index into flat arrays, and np.take: each halves the time of gathering by brackets.
+        # One index, and np.take: several times as fast as two indices, or as brackets.
         first = self._draw(math.prod(shape), generator).reshape(shape)
         following = np.take(self._following, first)
         return Transitions(
