@@ -82,7 +82,7 @@ def sampler_for(env, *, proved=True, monkeypatch=None):
     for variable in parts.actor.variables:
         variable.assign(variable + generator.normal(0, 0.3, size=variable.shape))
     if not proved:
-        monkeypatch.setattr("tfdrlprune.agents.acting._proved_chain", lambda *a, **k: None)
+        monkeypatch.setattr("tfdrlprune.agents.acting.proved_chain", lambda *a, **k: None)
     sampler = Sampler(agent, parts.actor, parts.normalizer)
     observation = np.repeat(seen[0, :1], 4_000, axis=0)
     sampler.refresh([observation])

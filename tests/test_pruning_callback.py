@@ -220,7 +220,7 @@ def test_a_torso_that_two_networks_share_is_pruned_once():
             }
 
         def prunable_networks(self):
-            return {name: (network, []) for name, network in self.networks.items()}
+            return {name: [(network, [])] for name, network in self.networks.items()}
 
         def optimizer_step(self):
             return 0

@@ -122,7 +122,7 @@ class QValues:
     def __call__(self, leaves: list[Array]) -> Array:
         """Returns [count, actions] for leaves [count, ...]."""
         if self._run is None:
-            self._chain = _proved_chain(self._network, None, self._q_values, _probes(leaves))
+            self._chain = proved_chain(self._network, None, self._q_values, probes(leaves))
             self._run = self._chain or compiled(self._q_values, "acting")
         return np.asarray(self._run(leaves))
 
@@ -156,7 +156,7 @@ class Sampler:
         """Takes over the weights as they are now; ``leaves`` are observations of any state."""
         if not self._chosen:
             self._chosen = True
-            self._choose(_probes(leaves))
+            self._choose(probes(leaves))
         elif self._chain is not None:
             self._chain.refresh()
         if self._deviation is not None:
@@ -196,7 +196,7 @@ class Sampler:
             middle = (spec.maximum + spec.minimum) / 2
             transforms.append(lambda outputs: np.float32(middle) + half * np.tanh(outputs))
         for transform in transforms:
-            chain = _proved_chain(
+            chain = proved_chain(
                 self._network, self._normalizer, lambda _: mean, leaves, transform, not normal
             )
             if chain is not None:
@@ -229,7 +229,7 @@ class Sampler:
         return tf.nest.pack_sequence_as(self._agent.action_spec, actions)
 
 
-def _probes(leaves: list[Array]) -> list[Array]:
+def probes(leaves: list[Array]) -> list[Array]:
     """Returns the observations and random ones around zero, as far out as they lie.
 
     One environment, or several that all begin alike, would prove nothing about the other side of a
@@ -242,7 +242,7 @@ def _probes(leaves: list[Array]) -> list[Array]:
     return [np.concatenate([leaves[0], drawn.astype(np.float32)])]
 
 
-def _proved_chain(
+def proved_chain(
     network: Any,
     normalizer: Any,
     reference: Callable[[list[Array]], Any],

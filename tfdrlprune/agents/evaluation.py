@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tfdrlprune.agents import spaces
 from tfdrlprune.agents.acting import time_step
 from tfdrlprune.agents.compiled import compiled
+from tfdrlprune.policies.conversion import greedy_policy
 from tfdrlprune.pruning.kernels import find_kernels
 from tfdrlprune.simulation import Environment, make_vector
 
@@ -94,6 +95,7 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
         self._env, self._episodes, self._seed = env, episodes, seed
         self._keep_best, self._stop_at = keep_best, stop_at
         self._envs: VectorEnv[Any, Any, Any] | None = None
+        self._policy: Any = None
         # Rank of the best evaluation so far: sparsity, then return.
         self._rank = tf.Variable([-1.0, -np.inf], trainable=False, dtype=tf.float64)
         self._best: list[tf.Variable] = []
@@ -109,6 +111,7 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
                     "function that makes one."
                 )
             self._envs = make_vector(env, self._episodes)
+        self._policy = greedy_policy(model.agent)
         self._act = compiled(self._greedy, "evaluation")
         if self._keep_best:
             variables = self._policy_variables()
@@ -140,7 +143,7 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
         return list(self.model.agent.policy.variables())
 
     def _sparsity(self) -> float:
-        actor, _ = self.model.prunable_networks()["actor"]
+        ((actor, _),) = self.model.prunable_networks()["actor"]
         kernels = [kernel.variable.numpy() for kernel in find_kernels(actor)]
         return sum(np.sum(k == 0.0) for k in kernels) / sum(k.size for k in kernels)
 
@@ -159,4 +162,4 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
         return spaces.decode_action(self._envs.single_action_space, chosen)
 
     def _greedy(self, leaves: list[tf.Tensor]) -> Any:
-        return self.model.agent.policy.action(time_step(self.model.agent, leaves)).action
+        return self._policy.action(time_step(self.model.agent, leaves)).action

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from tfdrlprune._tf import tf
@@ -11,6 +12,7 @@ from tfdrlprune._tf import tf
 import numpy as np
 
 from tfdrlprune.agents.vector import Vector
+from tfdrlprune.pruning.callbacks import Followed
 
 
 class LearnerState:
@@ -73,26 +75,29 @@ class LearnerState:
         return more
 
 
-def build_optimizer(optimizer: Any, *networks: Any) -> None:
+def build_optimizer(optimizer: Any, variables: Sequence[Any]) -> None:
     """Makes an optimizer's moments now, so that a checkpoint can be restored into them."""
-    if isinstance(optimizer, tf.keras.optimizers.Optimizer) and hasattr(optimizer, "build"):
-        optimizer.build([variable for net in networks for variable in net.trainable_variables])
+    if isinstance(optimizer, tf.keras.optimizers.legacy.Optimizer):
+        # Private in Keras 2 (2.21). SacAgent makes legacy optimizers of those it is given.
+        optimizer._create_all_weights(list(variables))
+    elif isinstance(optimizer, tf.keras.optimizers.Optimizer):
+        optimizer.build(list(variables))
 
 
 class Learner(Protocol):
     """An algorithm family in the fit loop.
 
     Attributes:
-        optimizer: the instance that the agent applies gradients with.
+        optimizers: the instances that the agent applies gradients with; callbacks know the first.
         steps_per_batch: most optimizer steps in one Keras batch.
-        networks: role -> (network, networks that follow it).
+        networks: role -> the networks in it, each with those that follow it.
         vector: the environments.
         state: counters and randomness.
     """
 
-    optimizer: Any
+    optimizers: list[Any]
     steps_per_batch: int
-    networks: dict[str, tuple[Any, list[Any]]]
+    networks: dict[str, list[Followed]]
     vector: Vector
     state: LearnerState
     settings: Any

@@ -1,10 +1,9 @@
-"""Learning from replay: DQN, with collection and fused training steps."""
+"""Learning from replay: what DQN and SAC share, collection and fused training steps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
@@ -14,19 +13,18 @@ from numpy.typing import NDArray
 from tf_agents.trajectories import policy_step, trajectory
 from tf_agents.trajectories import time_step as ts
 
-from tfdrlprune.agents.acting import QValues
 from tfdrlprune.agents.compiled import CompiledLoop
-from tfdrlprune.agents.internals import QLearning
-from tfdrlprune.agents.learner import LearnerState, build_optimizer
+from tfdrlprune.agents.learner import LearnerState
 from tfdrlprune.agents.replay import Replay
 from tfdrlprune.agents.vector import Vector
+from tfdrlprune.pruning.callbacks import Followed
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class OffPolicySettings:
-    """How `AgentTrainer` collects for and trains a DQN agent.
+class ReplaySettings:
+    """What `OffPolicySettings` and `SacSettings` share.
 
     Attributes:
         batch_size: transitions in an optimizer step.
@@ -35,63 +33,96 @@ class OffPolicySettings:
             n-step transitions of so many environments take more.
         env_steps_per_step: environment steps for each optimizer step.
         fused_steps: optimizer steps in one compiled call, which is one Keras batch; the acting
-            policy is refreshed as often, and 512 was too stale to learn CartPole.
-        exploration: share of the run over which epsilon falls linearly from 1 to the agent's own.
+            policy is refreshed as often.
         final_learning_rate: share of the learning rate that is left at the end of the run, falling
             linearly; 1 leaves it alone.
     """
 
-    batch_size: int = 64
-    capacity: int = 50_000
-    warm_up: int = 1_000
-    env_steps_per_step: float = 1.0
-    fused_steps: int = 256
-    exploration: float = 0.2
-    final_learning_rate: float = 0.01
+    batch_size: int
+    capacity: int
+    warm_up: int
+    env_steps_per_step: float
+    fused_steps: int
+    final_learning_rate: float
+
+
+class Method(Protocol):
+    """What an algorithm adds to learning from replay: how to act, and what a step is.
+
+    Attributes:
+        networks: role -> the networks in it, each with those that follow it.
+        optimizers: see `Learner`.
+        n_step: steps in a transition that the agent expects.
+        gamma: discount factor.
+        action: shape and NumPy dtype of an action.
+    """
+
+    networks: dict[str, list[Followed]]
+    optimizers: list[Any]
+    n_step: int
+    gamma: float
+    action: tuple[tuple[int, ...], Any]
+
+    @property
+    def settings(self) -> ReplaySettings:
+        """How it collects and trains."""
+
+    def forget_compiled(self) -> None:
+        """Traces anew at the next batch."""
+
+    def refresh(self, progress: float) -> dict[str, float]:
+        """Takes over the weights as they are now, at a point of the run; returns logs."""
+
+    def random_action(self, count: int, generator: np.random.Generator) -> Array:
+        """Returns actions for warm-up, [count, ...]."""
+
+    def action_for(self, observation: list[Array], generator: np.random.Generator) -> Array:
+        """Returns exploring actions, [count, ...]."""
+
+    def noise(self, steps: int, generator: np.random.Generator) -> dict[str, Array]:
+        """Returns the randomness inside that many training steps, [steps, ...] each."""
+
+    def train(self, experience: trajectory.Transition, noise: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Makes one optimizer step; returns the loss."""
 
 
 class OffPolicyLearner:
-    """Collects with an epsilon-greedy policy and trains a DQN agent, one Keras batch at a time.
+    """Collects with an exploring policy and trains an agent on replay, one Keras batch at a time.
 
     Args:
         agent: the TF-Agents agent.
-        parts: its parts.
+        method: how it acts and trains.
         vector: the environments.
-        settings: see `OffPolicySettings`.
         seed: of exploration, replay sampling and episodes.
     """
 
-    def __init__(
-        self, agent: Any, parts: QLearning, vector: Vector, settings: OffPolicySettings, seed: int
-    ):
-        self.settings = settings
-        self.optimizer = parts.optimizer
-        self.steps_per_batch = settings.fused_steps
-        self.networks = {"actor": (parts.network, [parts.target])}
-        build_optimizer(parts.optimizer, parts.network)
+    def __init__(self, agent: Any, method: Method, vector: Vector, seed: int):
+        self.settings = method.settings
+        self.optimizers = method.optimizers
+        self.steps_per_batch = self.settings.fused_steps
+        self.networks = method.networks
         self.vector = vector
         self.state = LearnerState(seed)
-        self._agent, self._parts = agent, parts
+        self._method = method
+        self._spec, self._action_spec = agent.time_step_spec.observation, agent.action_spec
         # The first transition is whole when n further rows have followed it.
-        self._warm_up = max(settings.warm_up, (parts.n_step + 1) * vector.num_envs)
-        spec = agent.action_spec
-        self._action_dtype = tf.nest.flatten(spec)[0].dtype.as_numpy_dtype
+        self._warm_up = max(self.settings.warm_up, (method.n_step + 1) * vector.num_envs)
         self._replay = Replay(
-            settings.capacity,
+            self.settings.capacity,
             vector.num_envs,
             [
                 (tuple(leaf.shape), leaf.dtype.as_numpy_dtype)
-                for leaf in tf.nest.flatten(agent.time_step_spec.observation)
+                for leaf in tf.nest.flatten(self._spec)
             ],
-            ((), self._action_dtype),
-            parts.n_step,
-            parts.gamma,
+            method.action,
+            method.n_step,
+            method.gamma,
         )
         self.forget_compiled()
 
     def forget_compiled(self) -> None:
         """Traces anew at the next batch, as needed after masks were put in force."""
-        self._scores = QValues(self._agent, self._parts.network)
+        self._method.forget_compiled()
         self._train = CompiledLoop(self._train_once, "training")
 
     def steps_for(self, env_steps: int) -> int:
@@ -111,26 +142,29 @@ class OffPolicyLearner:
             steps: in [1, ``steps_per_batch``].
             progress: share of the run that is done, in [0, 1].
         """
+        generator = self.state.generator
         self.state.begin_episodes(self.vector)
         while self.state.env_step < self._warm_up:
-            self._collect_once(epsilon=1.0)
-        epsilon = self._epsilon(progress)
+            self._step(self._method.random_action(self.vector.num_envs, generator))
+        logs = self._method.refresh(progress)
         self.state.debt += steps * self.settings.env_steps_per_step
-        self._scores.refresh()
         while self.state.debt >= self.vector.num_envs:
             self.state.debt -= self.vector.num_envs
-            self._collect_once(epsilon)
-        batch = self._replay.sample(
-            (self.steps_per_batch, self.settings.batch_size), self.state.generator
-        )
-        loss = self._train(steps, self._as_tensors(batch))
-        return {"loss": loss, "epsilon": epsilon}
+            self._step(self._method.action_for(self.vector.observation, generator))
+        batch = self._replay.sample((self.steps_per_batch, self.settings.batch_size), generator)
+        inputs = {
+            "observation": batch.observation,
+            "action": batch.action,
+            "reward": batch.reward,
+            "discount": batch.discount,
+            "next_observation": batch.next_observation,
+            "noise": self._method.noise(self.steps_per_batch, generator),
+        }
+        return {"loss": self._train(steps, inputs)} | logs
 
     def observations(self, count: int) -> Any:
         """Returns up to ``count`` of the latest observations, nested as the agent's spec."""
-        return tf.nest.pack_sequence_as(
-            self._agent.time_step_spec.observation, self._replay.recent(count)
-        )
+        return tf.nest.pack_sequence_as(self._spec, self._replay.recent(count))
 
     def to_bytes(self) -> bytes:
         """Returns everything that is not a TensorFlow variable; ends the running episodes."""
@@ -142,53 +176,27 @@ class OffPolicyLearner:
         """Puts back what `to_bytes` gave."""
         self._replay.from_bytes(self.state.from_bytes(self.vector, data)["replay"])
 
-    def _epsilon(self, progress: float) -> float:
-        own = self._parts.epsilon
-        if callable(own):
-            return float(own())
-        final = 0.0 if own is None else float(own)
-        return max(final, 1.0 - (1.0 - final) * progress / max(self.settings.exploration, 1e-9))
-
-    def _collect_once(self, epsilon: float) -> None:
+    def _step(self, action: Array) -> None:
         observation = self.vector.observation
-        action = self._act(observation, epsilon)
         step = self.vector.step(action)
         self._replay.add(
             observation, action, step.reward, step.terminated, step.truncated, step.resets
         )
         self.state.env_step += self.vector.num_envs
 
-    def _act(self, observation: list[Array], epsilon: float) -> Array:
-        generator, count = self.state.generator, self.vector.num_envs
-        action = generator.integers(self._parts.num_actions, size=count)
-        greedy = generator.random(count) >= epsilon
-        if greedy.any():
-            action = np.where(greedy, np.argmax(self._scores(observation), axis=-1), action)
-        return action.astype(self._action_dtype)
-
-    def _as_tensors(self, batch: Any) -> dict[str, Any]:
-        return {
-            "observation": batch.observation,
-            "action": batch.action,
-            "reward": batch.reward,
-            "discount": batch.discount,
-            "next_observation": batch.next_observation,
-        }
-
     def _train_once(self, index: tf.Tensor, inputs: dict[str, Any]) -> tf.Tensor:
         batch = tf.nest.map_structure(lambda array: array[index], inputs)
-        pack: Callable[[Any], Any] = lambda leaves: tf.nest.pack_sequence_as(  # noqa: E731
-            self._agent.time_step_spec.observation, leaves
-        )
         middle = tf.fill((self.settings.batch_size,), ts.StepType.MID)
         ones = tf.ones((self.settings.batch_size,))
+        before, after = (
+            tf.nest.pack_sequence_as(self._spec, batch[name])
+            for name in ("observation", "next_observation")
+        )
         # A Transition carries its own n-step reward and discount; a Trajectory would need rows of
         # one episode in a row.
         experience = trajectory.Transition(
-            ts.TimeStep(middle, tf.zeros_like(ones), ones, pack(batch["observation"])),
-            policy_step.PolicyStep(batch["action"]),
-            ts.TimeStep(
-                middle, batch["reward"], batch["discount"], pack(batch["next_observation"])
-            ),
+            ts.TimeStep(middle, tf.zeros_like(ones), ones, before),
+            policy_step.PolicyStep(tf.nest.pack_sequence_as(self._action_spec, [batch["action"]])),
+            ts.TimeStep(middle, batch["reward"], batch["discount"], after),
         )
-        return self._agent.train(experience).loss
+        return self._method.train(experience, batch["noise"])

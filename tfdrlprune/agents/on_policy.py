@@ -20,6 +20,7 @@ from tfdrlprune.agents.internals import ActorCritic
 from tfdrlprune.agents.learner import LearnerState, build_optimizer
 from tfdrlprune.agents.rollout import Collector, Rollout
 from tfdrlprune.agents.vector import Vector
+from tfdrlprune.pruning.callbacks import Followed
 
 Array = NDArray[Any]
 
@@ -63,12 +64,14 @@ class OnPolicyLearner:
     def __init__(
         self, agent: Any, parts: ActorCritic, vector: Vector, settings: OnPolicySettings, seed: int
     ):
-        self.settings, self.optimizer, self.vector = settings, parts.optimizer, vector
-        self.networks: dict[str, tuple[Any, list[Any]]] = {
-            "actor": (parts.actor, []),
-            "critic": (parts.critic, []),
+        self.settings, self.optimizers, self.vector = settings, [parts.optimizer], vector
+        self.networks: dict[str, list[Followed]] = {
+            "actor": [(parts.actor, [])],
+            "critic": [(parts.critic, [])],
         }
-        build_optimizer(self.optimizer, parts.actor, parts.critic)
+        build_optimizer(
+            parts.optimizer, parts.actor.trainable_variables + parts.critic.trainable_variables
+        )
         self.state = LearnerState(seed)
         self._agent = agent
         own = parts.own_epochs is not None

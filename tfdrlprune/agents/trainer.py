@@ -7,17 +7,14 @@ from typing import Any
 
 from tfdrlprune._tf import tf
 
-import numpy as np
-
 from tfdrlprune import policies
-from tfdrlprune.agents.internals import actor_critic, q_learning
-from tfdrlprune.agents.learner import Checkpointed, Learner
-from tfdrlprune.agents.off_policy import OffPolicyLearner, OffPolicySettings
-from tfdrlprune.agents.on_policy import OnPolicyLearner, OnPolicySettings
+from tfdrlprune.agents.families import Settings, learner_for
+from tfdrlprune.agents.learner import Checkpointed
+from tfdrlprune.agents.learning_rate import LearningRates
 from tfdrlprune.agents.progress import Progress, verbosity
 from tfdrlprune.agents.spaces import action_nest
-from tfdrlprune.agents.vector import Vector
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.pruning.callbacks import Followed
 from tfdrlprune.simulation import Environment
 from tfdrlprune.specs import ArraySpec
 
@@ -40,15 +37,17 @@ class AgentTrainer(tf.keras.Model):
     happened. Saving ends the episodes that are running, since simulators cannot be saved.
 
     Args:
-        agent: a TF-Agents DQN, double DQN or PPO agent, from `tfdrlprune.agents` or your own.
+        agent: a TF-Agents DQN, double DQN, PPO or SAC agent, from `tfdrlprune.agents` or your own.
         env: registered id, factory, or one environment object.
-        num_envs: environments stepped at once; by default 32 for DQN, 8 for PPO, 1 for an object.
-        settings: `OffPolicySettings` or `OnPolicySettings`, whichever fits the agent.
+        num_envs: environments stepped at once; by default 32 for DQN, 8 for PPO, 4 for SAC, 1 for
+            an object.
+        settings: `OffPolicySettings`, `OnPolicySettings` or `SacSettings`, whichever fits the
+            agent.
         seed: of exploration, sampling and episodes.
 
     Raises:
         ValueError: the agent is of another family, or does not fit the environment.
-        TypeError: ``settings`` are those of the other family.
+        TypeError: ``settings`` are those of another family.
 
     Example:
         >>> import tfdrlprune as tp
@@ -65,13 +64,13 @@ class AgentTrainer(tf.keras.Model):
         env: Environment,
         *,
         num_envs: int | None = None,
-        settings: OffPolicySettings | OnPolicySettings | None = None,
+        settings: Settings | None = None,
         seed: int = 0,
     ):
         super().__init__(name="agent_trainer")
         self.agent = agent
         self.env = env
-        self._learner = _learner_for(agent, env, num_envs, settings, seed)
+        self._learner = learner_for(agent, env, num_envs, settings, seed)
         self._learner_state = Checkpointed(self._learner)
         # Of this trainer, not the agent's counter: agents built without one share a global.
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
@@ -79,8 +78,8 @@ class AgentTrainer(tf.keras.Model):
         self._run_steps = 1
         self._last_logs: dict[str, float] = {}
         self.train_function: Any = None
-        self._rates = _LearningRate(self._learner)
-        self.compile(optimizer=self._learner.optimizer)
+        self._rates = LearningRates(self._learner)
+        self.compile(optimizer=self._learner.optimizers[0])
 
     def fit(
         self,
@@ -150,8 +149,8 @@ class AgentTrainer(tf.keras.Model):
             return self._learner.steps_for(asked)
         return self._learner.whole_steps(steps)
 
-    def prunable_networks(self) -> dict[str, tuple[Any, list[Any]]]:
-        """Returns role -> (network, networks that follow it), for `PruningCallback`."""
+    def prunable_networks(self) -> dict[str, list[Followed]]:
+        """Returns role -> [(network, networks that follow it), ...], for `PruningCallback`."""
         return self._learner.networks
 
     def policy(self) -> Policy:
@@ -210,87 +209,6 @@ class AgentTrainer(tf.keras.Model):
                 logs["episode_return"] = sum(returns) / len(returns)
             self._last_logs = logs | {"env_step": self.env_step, "step": self.optimizer_step()}
         return dict(self._last_logs)
-
-
-class _LearningRate:
-    """Lowers the learning rate linearly over a run, unless somebody else sets it.
-
-    What it remembers is kept in the learner's state, so that a resumed run goes on with it.
-    """
-
-    def __init__(self, learner: Learner):
-        self._optimizer = learner.optimizer
-        self._final = learner.settings.final_learning_rate
-        self._memory = learner.state.extra
-
-    def follow(self, progress: float) -> None:
-        """Sets the rate for a point of the run; ``progress`` is in [0, 1]."""
-        rate = getattr(self._optimizer, "_learning_rate", None)
-        if self._final == 1.0 or not isinstance(rate, tf.Variable):
-            return  # switched off, a schedule, or a TF 1 optimizer
-        now = float(rate.numpy())
-        first, last = self._memory.get("learning_rate", (now, now))
-        if now == last:  # else a callback set it, and its rate stands
-            rate.assign(first * (1.0 - (1.0 - self._final) * progress))
-            self._memory["learning_rate"] = (first, float(rate.numpy()))
-
-
-def _learner_for(
-    agent: Any, env: Environment, num_envs: int | None, settings: Any, seed: int
-) -> Learner:
-    q_parts, ac_parts = q_learning(agent), actor_critic(agent)
-    if q_parts is None and ac_parts is None:
-        raise ValueError(
-            "AgentTrainer trains TF-Agents DqnAgent, DdqnAgent and PPOAgent. Received: "
-            f"{type(agent).__name__}."
-        )
-    wanted: Any = OffPolicySettings if q_parts is not None else OnPolicySettings
-    if settings is not None and not isinstance(settings, wanted):
-        raise TypeError(
-            f"{type(agent).__name__} is trained with {wanted.__name__}. Received: settings of "
-            f"{type(settings).__name__}."
-        )
-    if num_envs is None:
-        alone = not isinstance(env, str) and not callable(env)
-        num_envs = 1 if alone else 32 if q_parts is not None else 8
-    vector = Vector(env, num_envs)
-    _check_fit(agent, vector)
-    settings = settings or wanted()
-    if q_parts is not None:
-        return OffPolicyLearner(agent, q_parts, vector, settings, seed)
-    assert ac_parts is not None
-    return OnPolicyLearner(agent, ac_parts, vector, settings, seed)
-
-
-def _check_fit(agent: Any, vector: Vector) -> None:
-    """Raises ValueError unless the agent was built for these observations and actions."""
-    from tfdrlprune.agents.environments import action_spec, time_step_spec
-
-    observation = time_step_spec(vector.observation_space).observation
-    pairs = {
-        "observations of shape": (_shapes, agent.time_step_spec.observation, observation),
-        "actions of shape": (_shapes, agent.action_spec, action_spec(vector.action_space)),
-        "numbers of actions": (_choices, agent.action_spec, action_spec(vector.action_space)),
-    }
-    for what, (aspect, own, its) in pairs.items():
-        if aspect(own) != aspect(its):
-            raise ValueError(
-                f"The agent was built for {what} {aspect(own)}, but the environment has "
-                f"{aspect(its)}. Build the agent for this environment."
-            )
-
-
-def _shapes(spec: Any) -> list[tuple[int, ...]]:
-    return [tuple(leaf.shape) for leaf in tf.nest.flatten(spec)]
-
-
-def _choices(spec: Any) -> list[Any]:
-    """Returns how many values each integer leaf may have."""
-    return [
-        np.asarray(leaf.maximum - leaf.minimum + 1).tolist()
-        for leaf in tf.nest.flatten(spec)
-        if leaf.dtype.is_integer
-    ]
 
 
 def _refuse_full_models(callbacks: Sequence[Any]) -> None:

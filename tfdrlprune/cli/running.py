@@ -25,6 +25,7 @@ from tfdrlprune.evidence import machine
 from tfdrlprune.evidence.rollouts import roll_out, seeds_for
 from tfdrlprune.evidence.statistics import summarize
 from tfdrlprune.folders import atomic_folder, check_free, make_parents
+from tfdrlprune.policies.conversion import greedy_policy
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.callbacks import PruningCallback
 from tfdrlprune.pruning.kernels import find_kernels, without
@@ -40,7 +41,7 @@ class Run:
 
     Attributes:
         env: registered id.
-        algo: ``"dqn"`` or ``"ppo"``.
+        algo: ``"dqn"``, ``"ppo"`` or ``"sac"``.
         hidden: units of the hidden layers; None for the algorithm's default.
         steps: optimizer steps, or None.
         env_steps: environment steps, or None.
@@ -93,7 +94,7 @@ def train(run: Run, out: Path, *, resume: bool, force: bool) -> dict[str, Any]:
 
 
 def _agent(run: Run) -> Any:
-    make = agents.dqn if run.algo == "dqn" else agents.ppo
+    make: Any = {"dqn": agents.dqn, "ppo": agents.ppo, "sac": agents.sac}[run.algo]
     if run.hidden is None:
         return make(run.env, seed=run.seed)
     return make(run.env, hidden=run.hidden, seed=run.seed)
@@ -103,7 +104,7 @@ def _pruning(run: Run, trainer: AgentTrainer) -> PruningCallback | None:
     """Returns the callback; finds out now, before anything is made, whether it can prune."""
     if run.recipe is None:
         return None
-    network, _ = trainer.prunable_networks()["actor"]
+    ((network, _),) = trainer.prunable_networks()["actor"]
     without(find_kernels(network), run.recipe.spare)
     return PruningCallback.from_recipe(run.recipe, trainer.planned_steps(run.steps, run.env_steps))
 
@@ -195,7 +196,7 @@ def _write(
     policy = _policy(run, trainer)
     policy.save(folder / "policy")
     trainer.save_weights(str(folder / "checkpoint" / "trainer"))
-    _save_for_tf_agents(trainer.agent.policy, folder / "saved_model")
+    _save_for_tf_agents(greedy_policy(trainer.agent), folder / "saved_model")
     _copy_metrics(work / "metrics.csv", folder / "metrics.csv")
     shutil.copytree(work / "logs", folder / "logs")
     if run.recipe is not None:
@@ -225,7 +226,7 @@ def _prunable(trainer: AgentTrainer, policy: Policy, recipe: Recipe | None) -> l
     The policy is the acting network layer by layer, so its kernels come in the same order.
     """
     spared = () if recipe is None else recipe.spare
-    network, _ = trainer.prunable_networks()["actor"]
+    ((network, _),) = trainer.prunable_networks()["actor"]
     pairs = zip(find_kernels(network), find_kernels(policy.model), strict=True)
     return [ours.name for own, ours in pairs if own.name not in spared]
 

@@ -20,7 +20,9 @@ from tfdrlprune.recipe import Recipe
     ),
 )
 @click.argument("env")
-@click.option("--algo", type=click.Choice(["dqn", "ppo"]), required=True, help="Of TF-Agents.")
+@click.option(
+    "--algo", type=click.Choice(["dqn", "ppo", "sac"]), required=True, help="Of TF-Agents."
+)
 @click.option("--steps", type=click.IntRange(min=1), help="Optimizer steps.")
 @click.option("--env-steps", type=click.IntRange(min=1), help="Environment steps, instead.")
 @click.option("--hidden", default=None, help="Units of the hidden layers, such as 256,256.")

@@ -23,8 +23,8 @@ def from_agent(agent: Any, *, action: ArraySpec | None = None, observations: Any
     """Returns the greedy policy of a TF-Agents agent, with weights of its own.
 
     Args:
-        agent: of the DQN family, PPO, or any other whose policy is a QPolicy or an ActorPolicy;
-            also such a TFPolicy itself.
+        agent: of the DQN family, PPO, SAC, or any other whose policy is a QPolicy or an
+            ActorPolicy; also such a TFPolicy itself.
         action: the environment's own action spec, where TF-Agents' differs: its discrete actions
             begin at 0. None takes TF-Agents'.
         observations: a batch of observations, nested as the agent's, for the proof; None draws 256
@@ -34,7 +34,7 @@ def from_agent(agent: Any, *, action: ArraySpec | None = None, observations: Any
         ValueError: a layer or head cannot be rebuilt, or the built policy acts differently from
             the agent's greedy policy; says where or how far off.
     """
-    policy = _greedy(getattr(agent, "policy", agent))
+    policy = greedy_policy(agent)
     inner = policy.wrapped_policy
     spec = policy.time_step_spec.observation
     nest, own = observation_nest(spec), array_spec(_single(policy.action_spec), "action")
@@ -103,18 +103,21 @@ def from_network(
     return _proved(candidates, act(leaves), leaves)
 
 
-def _greedy(policy: Any) -> Any:
+def greedy_policy(agent: Any) -> Any:
+    """Returns the greedy TFPolicy of an agent or a TFPolicy; SAC's own ``policy`` samples."""
     from tfdrlprune._tf_agents import tf_agents  # noqa: F401  must come before its parts
-    from tf_agents.policies import greedy_policy, tf_policy  # isort: skip
+    from tf_agents.policies import tf_policy  # isort: skip
+    from tf_agents.policies.greedy_policy import GreedyPolicy  # isort: skip
 
-    if isinstance(policy, greedy_policy.GreedyPolicy):
+    policy = getattr(agent, "policy", agent)
+    if isinstance(policy, GreedyPolicy):
         return policy
     if not isinstance(policy, tf_policy.TFPolicy):
         raise ValueError(
             "Expected a TF-Agents agent, or a TFPolicy. Received: "
             f"{type(policy).__name__}. A network goes through policies.from_network."
         )
-    return greedy_policy.GreedyPolicy(policy)
+    return GreedyPolicy(policy)
 
 
 def _parts(policy: Any) -> tuple[Any, list[ObservationNormalizer] | None]:
@@ -133,7 +136,7 @@ def _parts(policy: Any) -> tuple[Any, list[ObservationNormalizer] | None]:
         return policy._actor_network, _normalizers(policy._observation_normalizer)
     raise ValueError(
         f"A {type(policy).__name__} cannot be rebuilt: known are the policies of DQN (QPolicy) and "
-        "of PPO (ActorPolicy)."
+        "of PPO and SAC (ActorPolicy)."
     )
 
 
@@ -200,14 +203,22 @@ def _head(network: Any, action: ArraySpec, own: ArraySpec) -> Head:
     if np.dtype(own.dtype).kind in "iu":
         return Head("argmax", offset=_first(action))
     from tfdrlprune.policies.rebuild import has_projection, projection_of
+    from tf_agents.agents.sac import tanh_normal_projection_network  # isort: skip
     from tf_agents.networks import normal_projection_network  # isort: skip
 
     if not has_projection(network):
         return Head("affine")
     projection = projection_of(network)
-    if projection._scale_distribution:
-        raise ValueError("NormalProjectionNetwork with scale_distribution=True cannot be rebuilt.")
+    if isinstance(projection, tanh_normal_projection_network.TanhNormalProjectionNetwork):
+        return _squash(array_spec(projection._sample_spec, "action"))
     transform = projection._mean_transform
+    if projection._scale_distribution:
+        if transform is None:
+            return _squash(array_spec(projection._sample_spec, "action"))
+        raise ValueError(
+            "NormalProjectionNetwork with scale_distribution=True and a mean_transform squashes "
+            "twice and cannot be rebuilt. Give it mean_transform=None."
+        )
     if transform is None:
         return Head("affine")
     if transform is not normal_projection_network.tanh_squash_to_spec:

@@ -12,6 +12,7 @@ from tfdrlprune._tf import stable_name, tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401  must come before its parts
 
 # isort: split
+from tf_agents.agents.sac import tanh_normal_projection_network
 from tf_agents.networks import (
     categorical_projection_network,
     encoding_network,
@@ -102,7 +103,19 @@ def _projection_layer(projection: Any) -> Any:
         return projection._projection_layer
     if isinstance(projection, normal_projection_network.NormalProjectionNetwork):
         return projection._means_projection_layer
+    if isinstance(projection, tanh_normal_projection_network.TanhNormalProjectionNetwork):
+        return _first_half(projection._projection_layer)
     raise _refusal(projection, "its kind is not known")
+
+
+def _first_half(layer: Any) -> Any:
+    """Returns a Dense layer as one of the first half of its units: the means before deviations."""
+    half = tf.keras.layers.Dense(
+        layer.units // 2, activation=layer.activation, use_bias=layer.use_bias, name=layer.name
+    )
+    half.build(layer.kernel.shape[:1])
+    half.set_weights([weight[..., : layer.units // 2] for weight in layer.get_weights()])
+    return half
 
 
 def _front(encoder: Any) -> Front | None:

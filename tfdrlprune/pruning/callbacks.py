@@ -19,12 +19,16 @@ from tfdrlprune.recipe import Recipe
 _log = logging.getLogger("tfdrlprune")
 
 
+# A network, and the networks that are copies or averages of it, such as its target.
+Followed = tuple[tf.Module, Sequence[tf.Module]]
+
+
 @runtime_checkable
 class HasNetworks(Protocol):
     """A model that trains several networks, such as an `AgentTrainer`."""
 
-    def prunable_networks(self) -> dict[str, tuple[tf.Module, Sequence[tf.Module]]]:
-        """Returns role -> (network, networks that follow it, such as its target)."""
+    def prunable_networks(self) -> dict[str, Sequence[Followed]]:
+        """Returns role -> the networks in it, each with those that follow it."""
         ...
 
     def optimizer_step(self) -> int:
@@ -180,14 +184,14 @@ class PruningCallback(tf.keras.callbacks.Callback):
             # A step traced by an earlier fit does not know the constraints.
             self.model.train_function = None
 
-    def _chosen_networks(self) -> list[tuple[tf.Module, Sequence[tf.Module]]]:
+    def _chosen_networks(self) -> list[Followed]:
         if not isinstance(self.model, HasNetworks):
             _choice("networks", ", ".join(self._networks), ["actor"])  # a model is its only one
             return [(self.model, ())]
         available = self.model.prunable_networks()
         for role in self._networks:
             _choice("networks", role, available)
-        return [available[role] for role in self._networks]
+        return [followed for role in self._networks for followed in available[role]]
 
     def _step(self) -> int:
         """Returns the number of optimizer steps so far, also after a resume."""

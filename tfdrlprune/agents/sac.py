@@ -1,0 +1,135 @@
+"""SAC agents with defaults that learn continuous control."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tfdrlprune._tf import tf
+from tfdrlprune._tf_agents import tf_agents  # noqa: F401
+
+import numpy as np
+from tf_agents.agents.sac import sac_agent, tanh_normal_projection_network
+from tf_agents.networks import actor_distribution_network, value_network
+
+from tfdrlprune.agents.environments import action_spec as make_action_spec
+from tfdrlprune.agents.environments import spaces_of
+from tfdrlprune.agents.environments import time_step_spec as make_time_step_spec
+from tfdrlprune.agents.internals import is_bounded
+from tfdrlprune.agents.networks import front, initialize_orthogonal
+
+
+def sac(  # noqa: PLR0913 (hyper-parameters)
+    env: Any,
+    *,
+    hidden: Sequence[int] = (256, 256),
+    seed: int = 0,
+    learning_rate: float = 3e-4,
+    gamma: float = 0.99,
+    tau: float = 0.005,
+    reward_scale: float = 1.0,
+    initial_alpha: float = 1.0,
+    target_entropy: float | None = None,
+) -> sac_agent.SacAgent:
+    """Returns a TF-Agents SAC agent for an environment, ready for `AgentTrainer`.
+
+    Soft actor-critic with two critics and a temperature that is tuned automatically (Haarnoja et
+    al. 2018, "Soft Actor-Critic Algorithms and Applications"): a normal squashed by tanh to the
+    action's bounds, ReLU layers and orthogonal initial weights.
+
+    Args:
+        env: registered id, factory or ``gymnasium.Env``; its actions are one bounded Box of floats
+            of shape [n].
+        hidden: units of the ReLU layers, of the actor and of each critic. Several observations, and
+            images, are flattened and joined; uint8 is scaled to [0, 1].
+        seed: of the initial weights.
+        learning_rate: of the three Adam optimizers of actor, critics and temperature.
+        gamma: discount factor, in [0, 1].
+        tau: share of the critics in each update of their targets, in (0, 1].
+        reward_scale: factor on the reward inside the loss.
+        initial_alpha: temperature at the start, above 0.
+        target_entropy: the entropy that the temperature is tuned for, in nats, of actions in the
+            environment's units. None takes the paper's -n for actions in [-1, 1], which becomes
+            -n + sum(log((high - low) / 2)) in the environment's units.
+
+    Raises:
+        ValueError: the environment is unknown, or its actions are not one bounded Box.
+    """
+    observation_space, action_space = spaces_of(env)
+    time_step_spec = make_time_step_spec(observation_space)
+    action_spec = make_action_spec(action_space)
+    if not _is_one_bounded_vector(action_spec):
+        raise ValueError(
+            "SAC needs one Box of floats with finite bounds and shape [n]. Received: "
+            f"{action_space}. Use DQN (one Discrete) or PPO, or wrap the environment in an "
+            "ActionWrapper that gives it one."
+        )
+    actor, critics, targets = _networks(time_step_spec.observation, action_spec, hidden)
+    agent = sac_agent.SacAgent(
+        time_step_spec,
+        action_spec,
+        critic_network=critics[0],
+        critic_network_2=critics[1],
+        target_critic_network=targets[0],
+        target_critic_network_2=targets[1],
+        actor_network=actor,
+        actor_optimizer=tf.keras.optimizers.Adam(learning_rate),
+        critic_optimizer=tf.keras.optimizers.Adam(learning_rate),
+        alpha_optimizer=tf.keras.optimizers.Adam(learning_rate),
+        target_update_tau=tau,
+        gamma=gamma,
+        reward_scale_factor=reward_scale,
+        initial_log_alpha=float(np.log(initial_alpha)),
+        target_entropy=_usual_entropy(action_spec) if target_entropy is None else target_entropy,
+        # The default counter is one for the whole process.
+        train_step_counter=tf.Variable(0, dtype=tf.int64, trainable=False),
+    )
+    seeds = range(3 * seed, 3 * seed + 3)
+    # Small last weights make the first policy the same in all states.
+    for network, own, gain in zip((actor, *critics), seeds, (0.01, 1.0, 1.0), strict=True):
+        initialize_orthogonal(network, own, last_gain=gain)
+    agent.initialize()  # copies the weights into the targets
+    return agent
+
+
+def _networks(
+    observation: Any, action: Any, hidden: Sequence[int]
+) -> tuple[Any, list[Any], list[Any]]:
+    """Returns the actor, two critics and their two targets."""
+
+    def projection(spec: Any) -> Any:
+        return tanh_normal_projection_network.TanhNormalProjectionNetwork(
+            spec, std_transform=sac_agent.std_clip_transform
+        )
+
+    actor = actor_distribution_network.ActorDistributionNetwork(
+        observation,
+        action,
+        fc_layer_params=tuple(hidden),
+        continuous_projection_net=projection,
+        **front(observation, None),
+    )
+    # Not TF-Agents' CriticNetwork, which takes one observation and leaves images unscaled.
+    both = (observation, action)
+    critics = [
+        value_network.ValueNetwork(
+            both, fc_layer_params=tuple(hidden), name=name, **front(both, None)
+        )
+        for name in ("Critic1", "Critic2", "TargetCritic1", "TargetCritic2")
+    ]
+    return actor, critics[:2], critics[2:]
+
+
+def _usual_entropy(action: Any) -> float:
+    """Returns -n in the units of the action: a density scales with the volume."""
+    half = np.broadcast_to((action.maximum - action.minimum) / 2, action.shape)
+    return float(np.log(half).sum() - half.size)
+
+
+def _is_one_bounded_vector(spec: Any) -> bool:
+    return (
+        isinstance(spec, tf.TypeSpec)
+        and spec.dtype.is_floating
+        and spec.shape.rank == 1
+        and is_bounded(spec)
+    )
