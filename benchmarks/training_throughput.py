@@ -1,100 +1,107 @@
-"""Training speed beside stable-baselines3 and TF-Agents' own loop; writes results/*.json.
+"""Training speed beside stable-baselines3 and TF-Agents' own loop.
 
-    python benchmarks/training_throughput.py [--rounds 5] [--cores 1] [--only dqn-64]
+    python benchmarks/training_throughput.py [--rounds 5] [--cores 1] [--only "DQN 64x64"]
 
-Every measurement is a fresh process, pinned to the same cores; contenders take turns within a
-round, so that a disturbance of the machine hits all alike. Compilation and warm-up come before the
-clock starts and are reported by themselves. Peers live in `.venv-peers`, which this script makes
-(torch from PyPI is large). Units: optimizer steps/s for DQN, environment steps/s for PPO.
+Compilation and warm-up come before the clock starts and are reported by themselves. Rates are
+optimizer steps/s for DQN and SAC, which make one for each environment step, and environment steps/s
+for PPO. Two rows are limits rather than peers: a step's matrix products alone, by OpenBLAS, and the
+simulator alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
-import platform
 import statistics
-import subprocess
-import sys
 import time
-from importlib import metadata
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-PEERS = HERE.parent / ".venv-peers"
-PACKAGES = ("stable-baselines3==2.9.2", "torch==2.13.0")
-# case -> contender -> steps that are timed; slow contenders are timed for fewer.
-CASES: dict[str, dict[str, int]] = {
-    "dqn-64": {"tfdrlprune": 40_960, "stable-baselines3": 4_096, "tf-agents": 1_000},
-    "dqn-256": {"tfdrlprune": 8_192, "stable-baselines3": 2_048},
-    "dqn-256 pruned": {"tfdrlprune": 8_192},
-    "ppo-64": {"tfdrlprune": 204_800, "stable-baselines3": 20_480},
+from harness import spread, work, write
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is trained, and for how many steps each contender is timed.
+
+    Attributes:
+        algo: "dqn", "ppo" or "sac".
+        env: id.
+        width: units of both hidden layers.
+        steps: contender -> steps that are timed; slow contenders are timed for fewer.
+        settings: of ours: trainer settings that differ from the defaults.
+    """
+
+    algo: str
+    env: str
+    width: int
+    steps: dict[str, int]
+    overlap: bool = False
+
+
+OURS, SB3, TUTORIAL = "tfdrlprune", "stable-baselines3", "TF-Agents tutorial"
+PRODUCTS, SIMULATOR = "matrix products alone", "simulator alone"
+CARTPOLE, CHEETAH, PENDULUM = "CartPole-v1", "HalfCheetah-v5", "Pendulum-v1"
+CASES = {
+    "DQN 64x64": Case(
+        *("dqn", CARTPOLE, 64),
+        {OURS: 61_440, SB3: 4_096, TUTORIAL: 1_000, PRODUCTS: 10_000},
+    ),
+    "DQN 64x64, overlapped": Case("dqn", CARTPOLE, 64, {OURS: 61_440}, overlap=True),
+    "DQN 256x256": Case("dqn", CARTPOLE, 256, {OURS: 8_192, SB3: 2_048, PRODUCTS: 2_000}),
+    "PPO 64x64": Case("ppo", CARTPOLE, 64, {OURS: 204_800, SB3: 20_480}),
+    "PPO 64x64, HalfCheetah": Case(
+        "ppo", CHEETAH, 64, {OURS: 40_960, SB3: 20_480, SIMULATOR: 20_480}
+    ),
+    "SAC 256x256": Case("sac", PENDULUM, 256, {OURS: 4_096, SB3: 1_024}),
 }
-ENV = "CartPole-v1"
 
 
-def hidden(case: str) -> tuple[int, int]:
-    """Returns the layers' widths that a case is named after."""
-    width = int(case.split("-")[1].split(maxsplit=1)[0])
-    return width, width
-
-
-def ours(case: str, steps: int) -> float:
+def ours(case: Case, steps: int) -> float:
     """Trains by `AgentTrainer.fit`; 32 environments for DQN, 8 x 128 and minibatch 256 for PPO."""
     import tfdrlprune as tp
 
-    agent = getattr(tp.agents, case.split("-", maxsplit=1)[0])(ENV, hidden=hidden(case))
-    trainer = tp.AgentTrainer(agent, ENV)
-    # Masks change every 100 steps for as long as the clock runs.
-    grow = tp.PruningCallback(lambda step: min(0.9, step / 10_000), frequency=100)
-    callbacks = [grow] if case.endswith("pruned") else []
-    unit = "steps" if case.startswith("dqn") else "env_steps"
-    trainer.fit(**{unit: 2_048}, callbacks=callbacks, verbose=0)
+    agent = getattr(tp.agents, case.algo)(case.env, hidden=(case.width, case.width))
+    settings = tp.agents.OffPolicySettings(overlap=True) if case.overlap else None
+    trainer = tp.AgentTrainer(agent, case.env, settings=settings)
+    unit = "env_steps" if case.algo == "ppo" else "steps"
+    trainer.fit(**{unit: 2_048}, verbose=0)
     start = time.perf_counter()
-    trainer.fit(**{unit: steps}, callbacks=callbacks, verbose=0)
+    trainer.fit(**{unit: steps}, verbose=0)
     return steps / (time.perf_counter() - start)
 
 
-def stable_baselines3(case: str, steps: int) -> float:
-    """Trains by SB3 with the same sizes: as many gradient steps as environment steps for DQN."""
+def stable_baselines3(case: Case, steps: int) -> float:
+    """Trains by SB3 with the same sizes, and as many gradient steps per environment step."""
     import torch
-    from stable_baselines3 import DQN, PPO
+    from stable_baselines3 import DQN, PPO, SAC
     from stable_baselines3.common.env_util import make_vec_env
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    network = {"net_arch": list(hidden(case))}
-    if case.startswith("dqn"):
-        envs = make_vec_env(ENV, n_envs=32)
-        model: Any = DQN(
-            *("MlpPolicy", envs),
-            batch_size=64,
-            learning_starts=1_000,
-            train_freq=1,
-            gradient_steps=-1,
-            policy_kwargs=network,
-            device="cpu",
-        )
-        warm_up = 1_536
+    common: dict[str, Any] = {
+        "policy_kwargs": {"net_arch": [case.width, case.width]},
+        "device": "cpu",
+    }
+    envs = make_vec_env(case.env, n_envs={"dqn": 32, "ppo": 8, "sac": 1}[case.algo])
+    model: Any
+    if case.algo == "dqn":
+        often = {"train_freq": 1, "gradient_steps": -1, "learning_starts": 1_000}
+        model, warm_up = DQN("MlpPolicy", envs, batch_size=64, **often, **common), 1_536
+    elif case.algo == "ppo":
+        sizes = {"n_steps": 128, "batch_size": 256, "n_epochs": 10}
+        model, warm_up = PPO("MlpPolicy", envs, **sizes, **common), 1_024
     else:
-        envs = make_vec_env(ENV, n_envs=8)
-        model = PPO(
-            *("MlpPolicy", envs),
-            n_steps=128,
-            batch_size=256,
-            n_epochs=10,
-            policy_kwargs=network,
-            device="cpu",
-        )
-        warm_up = 1_024
+        often = {"train_freq": 1, "gradient_steps": 1, "learning_starts": 100}
+        model, warm_up = SAC("MlpPolicy", envs, batch_size=256, **often, **common), 256
     model.learn(warm_up)
     start = time.perf_counter()
     model.learn(steps, reset_num_timesteps=False)
     return steps / (time.perf_counter() - start)
 
 
-def tf_agents(case: str, steps: int) -> float:
+def tutorial(case: Case, steps: int) -> float:
     """Trains as TF-Agents' DQN tutorial does: driver, replay dataset and train, one step each."""
     from tfdrlprune._tf import tf
     from tfdrlprune._tf_agents import tf_agents as package  # noqa: F401
@@ -107,8 +114,8 @@ def tf_agents(case: str, steps: int) -> float:
     import tfdrlprune as tp
     from tfdrlprune.agents.environments import GymnasiumEnvironment
 
-    agent = tp.agents.dqn(ENV, hidden=hidden(case), n_step=1)
-    environment = tf_py_environment.TFPyEnvironment(GymnasiumEnvironment(ENV))
+    agent = tp.agents.dqn(case.env, hidden=(case.width, case.width), n_step=1)
+    environment = tf_py_environment.TFPyEnvironment(GymnasiumEnvironment(case.env))
     replay = tf_uniform_replay_buffer.TFUniformReplayBuffer(
         agent.collect_data_spec, batch_size=1, max_length=50_000
     )
@@ -133,43 +140,74 @@ def tf_agents(case: str, steps: int) -> float:
     return steps / (time.perf_counter() - start)
 
 
+def products(case: Case, steps: int) -> float:
+    """Multiplies what one double-DQN step multiplies, by NumPy's OpenBLAS, and nothing else.
+
+    Three forward passes (online and target network on the next observation, online on this one),
+    the gradients of three kernels, and of the inputs of the last two layers.
+    """
+    import numpy as np
+
+    sizes, batch = (4, case.width, case.width, 2), 64
+    generator = np.random.default_rng(0)
+    kernels = [generator.random(pair, np.float32) for pair in itertools.pairwise(sizes)]
+    inputs = [generator.random((batch, size), np.float32) for size in sizes]
+    pairs = [(inputs[i], kernels[i]) for i in range(3)] * 3
+    pairs += [(inputs[i].T, inputs[i + 1]) for i in range(3)]
+    pairs += [(inputs[i + 1], kernels[i].T) for i in (1, 2)]
+    outs = [left @ right for left, right in pairs]
+    start = time.perf_counter()
+    for _ in range(steps):
+        for (left, right), out in zip(pairs, outs, strict=True):
+            np.matmul(left, right, out=out)
+    return steps / (time.perf_counter() - start)
+
+
+def simulator(case: Case, steps: int) -> float:
+    """Steps the environments as PPO does, by one action all the time, and learns nothing."""
+    import numpy as np
+
+    from tfdrlprune.agents.vector import Vector
+
+    vector = Vector(case.env, 8)
+    vector.restart(0)
+    action = np.zeros((8, *vector.action_space.shape), np.float32)
+    start = time.perf_counter()
+    for _ in range(steps // 8):
+        vector.step(action)
+    return steps / (time.perf_counter() - start)
+
+
 CONTENDERS = {
-    "tfdrlprune": ours,
-    "stable-baselines3": stable_baselines3,
-    "tf-agents": tf_agents,
+    OURS: ours,
+    SB3: stable_baselines3,
+    TUTORIAL: tutorial,
+    PRODUCTS: products,
+    SIMULATOR: simulator,
 }
 
 
-def make_peers() -> Path:
-    """Returns the Python of the peers' environment, made if it is not there."""
-    python = PEERS / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(PEERS)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-    return python
-
-
-def measure(case: str, contender: str, steps: int, cores: int) -> tuple[float, float]:
-    """Returns steps/s and the seconds that everything before the clock took."""
-    python = make_peers() if contender == "stable-baselines3" else Path(sys.executable)
-    command = [str(python), str(HERE / Path(__file__).name), "--worker", case, contender]
-    start = time.perf_counter()
-    done = subprocess.run(
-        [*command, str(steps)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"OMP_NUM_THREADS": str(cores)},
-        preexec_fn=lambda: os.sched_setaffinity(0, range(cores)),
-    )
-    if done.returncode:
-        raise SystemExit(f"{contender} failed on {case}:\n{done.stderr[-2_000:]}")
-    rate = float(done.stdout.split()[-1])
-    return rate, time.perf_counter() - start - steps / rate
+def rows(found: dict[str, dict[str, list[tuple[float, float]]]]) -> list[dict[str, Any]]:
+    """Returns a row for each case and contender, ours compared with each."""
+    result = []
+    for name, contenders in found.items():
+        base = statistics.median(rate for rate, _ in contenders[OURS])
+        for contender, runs in contenders.items():
+            rates = [rate for rate, _ in runs]
+            result.append(
+                {
+                    "case": name,
+                    "contender": contender,
+                    "steps_per_second": spread(rates),
+                    "ours_is_faster_by": round(base / statistics.median(rates), 2),
+                    "start_up_s": spread([before for _, before in runs], digits=2),
+                }
+            )
+    return result
 
 
 def main() -> None:
-    """Measures all cases in turns and writes the table and the JSON."""
+    """Measures all cases in turns; writes the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cores", type=int, default=1)
@@ -177,67 +215,26 @@ def main() -> None:
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        case, contender, steps = options.worker
-        print(CONTENDERS[contender](case, int(steps)))
+        contender, case, steps = options.worker
+        print(json.dumps(CONTENDERS[contender](CASES[case], int(steps))))
         return
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for _ in range(options.rounds):
-        for case in options.only or CASES:
-            for contender, steps in CASES[case].items():
-                result = measure(case, contender, steps, options.cores)
-                found.setdefault(case, {}).setdefault(contender, []).append(result)
-                print(f"{case:16} {contender:18} {result[0]:10,.0f} steps/s", flush=True)
-    write(found, options.cores, options.rounds)
-
-
-def write(found: dict[str, Any], cores: int, rounds: int) -> None:
-    """Writes results/training_throughput_<cores>core.json and prints the medians."""
-    rows = []
-    for case, contenders in found.items():
-        base = statistics.median(rate for rate, _ in contenders["tfdrlprune"])
-        for contender, runs in contenders.items():
-            rates = sorted(rate for rate, _ in runs)
-            rows.append(
-                {
-                    "case": case,
-                    "contender": contender,
-                    "steps_per_second": {
-                        "median": statistics.median(rates),
-                        "min": rates[0],
-                        "max": rates[-1],
-                    },
-                    "ours_is_faster_by": base / statistics.median(rates),
-                    "start_up_s": statistics.median(before for _, before in runs),
-                }
-            )
-    packages = ("tfdrlprune", "tensorflow", "tf-agents", "gymnasium", "numpy")
-    result = {
-        "command": f"python benchmarks/training_throughput.py --rounds {rounds} --cores {cores}",
-        "rows": rows,
-        "cores": cores,
-        "machine": {"processor": processor(), "python": platform.python_version()},
-        "versions": {name: metadata.version(name) for name in packages}
-        | dict(package.split("==") for package in PACKAGES),
+        for name in options.only or CASES:
+            for contender, steps in CASES[name].steps.items():
+                arguments = (contender, name, steps)
+                rate, lived = work(__file__, arguments, options.cores, peers=contender == SB3)
+                measured = found.setdefault(name, {}).setdefault(contender, [])
+                measured.append((rate, lived - steps / rate))
+                print(f"{name:24} {contender:22} {rate:10,.0f} steps/s", flush=True)
+    columns = {
+        "case": "work",
+        "contender": "by",
+        "steps_per_second": "steps/s, median (least to most)",
+        "ours_is_faster_by": "ours is faster by",
+        "start_up_s": "before the clock, s",
     }
-    path = HERE / "results" / f"training_throughput_{cores}core.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    for row in rows:
-        rate = row["steps_per_second"]
-        print(
-            f"{row['case']:16} {row['contender']:18} {rate['median']:10,.0f} steps/s "
-            f"({rate['min']:,.0f} to {rate['max']:,.0f}), start-up {row['start_up_s']:.1f} s, "
-            f"ours x {row['ours_is_faster_by']:.1f}"
-        )
-    print(f"Wrote {path.relative_to(HERE.parent)}")
-
-
-def processor() -> str:
-    """Returns the processor's name."""
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
+    write(f"training_throughput_{options.cores}core", columns, rows(found), cores=options.cores)
 
 
 if __name__ == "__main__":
