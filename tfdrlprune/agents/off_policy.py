@@ -36,6 +36,10 @@ class ReplaySettings:
             policy is refreshed as often.
         final_learning_rate: share of the learning rate that is left at the end of the run, falling
             linearly; 1 leaves it alone.
+        stacked_frames: store single frames of observations that are stacks of this many: a quarter
+            of the memory for stacks of four, and the same training to the bit; one number means
+            uint8 images, or one number for each part of the observation. See `Replay`.
+        stack_axis: along which they are stacked, where their number does not tell.
     """
 
     batch_size: int
@@ -44,6 +48,8 @@ class ReplaySettings:
     env_steps_per_step: float
     fused_steps: int
     final_learning_rate: float
+    stacked_frames: int | tuple[int, ...] = 1
+    stack_axis: int | None = None
 
 
 class Method(Protocol):
@@ -117,6 +123,8 @@ class OffPolicyLearner:
             method.action,
             method.n_step,
             method.gamma,
+            self.settings.stacked_frames,
+            self.settings.stack_axis,
         )
         self.forget_compiled()
 
