@@ -1,4 +1,4 @@
-"""Memory and speed of replay; writes results/replay_memory.json.
+"""Memory and speed of replay.
 
     python benchmarks/replay_memory.py
 
@@ -12,18 +12,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from harness import spread, work, write
 
-RESULTS = Path(__file__).parent / "results" / "replay_memory.json"
 NUM_ENVS, N_STEP, EPISODE = 32, 10, 200
 # name -> steps kept, observation, dtype, frames in a stack that are stored once, draws in a batch
 KINDS: dict[str, tuple[int, tuple[int, ...], str, int, tuple[int, ...]]] = {
@@ -105,54 +102,33 @@ def measure(name: str) -> dict[str, float]:
     }
 
 
-def summary(values: list[float]) -> dict[str, float]:
-    """Returns the median and the extremes, to three digits."""
-    found = {"median": statistics.median(values), "min": min(values), "max": max(values)}
-    return {name: float(f"{value:.3g}") for name, value in found.items()}
-
-
-def run(repeats: int) -> dict[str, Any]:
-    """Returns name to memory and times, each with its spread over fresh processes."""
-    samples: dict[str, list[dict[str, float]]] = {name: [] for name in KINDS}
-    for _ in range(repeats):
-        for name, found in samples.items():
-            command = [sys.executable, __file__, "--measure", name]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            found.append(json.loads(done.stdout))
-    return {
-        name: {key: summary([sample[key] for sample in found]) for key in found[0]}
-        for name, found in samples.items()
-    }
-
-
 def main() -> None:
+    """Measures all kinds in turns; writes the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=5, help="fresh processes of each kind")
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--measure", choices=KINDS, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.measure is not None:
-        print(json.dumps(measure(arguments.measure)))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--worker", nargs=1, choices=KINDS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        print(json.dumps(measure(*options.worker)))
         return
-    from tfdrlprune.evidence import machine
-
-    found = run(arguments.repeats)
-    met = {name: found[name]["rss_mb"]["median"] <= goal for name, goal in GOALS_MB.items()}
-    value = {
-        "command": "python benchmarks/replay_memory.py",
-        "repeats": arguments.repeats,
-        "machine": machine.description(),
-        "load_average": round(os.getloadavg()[0], 1),
-        "versions": machine.versions(),
-        "results": found,
-        "goals_rss_mb": GOALS_MB,
-        "met": met,
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in KINDS}
+    for _ in range(options.rounds):
+        for name, runs in found.items():
+            runs.append(work(__file__, (name,), 1)[0])
+            print(name, runs[-1], flush=True)
+    rows = [
+        {"kind": name, "goal_mb": GOALS_MB.get(name)}
+        | {key: spread([run[key] for run in runs]) for key in runs[0]}
+        for name, runs in found.items()
+    ]
+    columns = {
+        "kind": "replay",
+        "rss_mb": "resident, MB (least to most)",
+        "goal_mb": "goal, MB",
+        "add_us": "adding a vector step of 32, us",
+        "sample_us": "drawing a transition, us",
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    for name, row in found.items():
-        print(f"{name:34}", *(f"{key} {spread['median']:9}" for key, spread in row.items()))
-    print("goals met" if all(met.values()) else f"goals missed: {met}")
+    write("replay_memory", columns, rows, cores=1)
 
 
 if __name__ == "__main__":

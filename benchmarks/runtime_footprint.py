@@ -1,4 +1,4 @@
-"""Memory and start-up of a process that runs an artifact; writes results/runtime_footprint.json.
+"""Memory and start-up of a process that runs an artifact.
 
     python benchmarks/runtime_footprint.py
 
@@ -11,9 +11,7 @@ matter here, so their weights are random.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,7 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results" / "runtime_footprint.json"
+from harness import spread, write
+
 GOALS = {"rss_mb": 60.0, "startup_ms": 200.0}
 NETWORKS = {
     "run 4-64-64-2 float32": ((4, 64, 64), 2, "float32"),
@@ -93,14 +92,8 @@ def measure(code: str, argument: str) -> tuple[float, float, float]:
     return (end - start) * 1e3, resident / 1024, peak / 1024
 
 
-def summary(values: list[float]) -> dict[str, float]:
-    """Returns the median and the quartiles."""
-    low, middle, high = statistics.quantiles(values, n=4)
-    return {"median": round(middle, 1), "q25": round(low, 1), "q75": round(high, 1)}
-
-
-def run(repeats: int) -> dict[str, Any]:
-    """Returns name to start-up, resident set and peak, each with its spread."""
+def run(repeats: int) -> list[dict[str, Any]]:
+    """Returns start-up, resident set and peak of every kind, each with its spread."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, __file__, "--export", folder], check=True)
         kinds = {name: (code, "") for name, code in BASELINES.items()}
@@ -111,45 +104,31 @@ def run(repeats: int) -> dict[str, Any]:
         for _ in range(repeats):
             for name, (code, argument) in kinds.items():
                 samples[name].append(measure(code, argument))
-    return {
-        name: {
-            key: summary([sample[index] for sample in found])
+    return [
+        {"process": name}
+        | {
+            key: spread([sample[index] for sample in found])
             for index, key in enumerate(("startup_ms", "rss_mb", "peak_rss_mb"))
         }
         for name, found in samples.items()
-    }
+    ]
 
 
 def main() -> None:
+    """Measures all kinds in turns; writes the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=30, help="fresh processes of each kind")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--export", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.export is not None:
         export_networks(arguments.export)
         return
-    from tfdrlprune.evidence import machine
-
-    found = run(arguments.repeats)
-    first = found[next(iter(NETWORKS))]
-    met = {key: first[key]["median"] <= goal for key, goal in GOALS.items()}
-    value = {
-        "command": "python benchmarks/runtime_footprint.py",
-        "repeats": arguments.repeats,
-        "machine": machine.description(),
-        "load_average": round(os.getloadavg()[0], 1),
-        "versions": machine.versions(),
-        "results": found,
-        "goals": GOALS,
-        "met": met,
+    columns = {
+        "process": "process",
+        "startup_ms": "to the first action, ms (least to most)",
+        "rss_mb": "resident, MB (least to most)",
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    for name, row in found.items():
-        startup, memory = row["startup_ms"]["median"], row["rss_mb"]["median"]
-        print(f"{name:32} {startup:8.1f} ms {memory:8.1f} MB")
-    print("goals met" if all(met.values()) else f"goals missed: {met}")
+    write("runtime_footprint", columns, run(arguments.repeats), goals=GOALS)
 
 
 if __name__ == "__main__":
