@@ -202,13 +202,17 @@ def test_a_backup_of_another_network_is_one_line_and_stays_where_it_is(run, tmp_
 
 
 @pytest.mark.slow
-def test_ppo_goes_the_same_way_on_a_continuous_task(tmp_path):
+@pytest.mark.parametrize(("algo", "env_steps"), [("ppo", 16_384), ("sac", 2_048)])
+def test_the_others_go_the_same_way_on_a_continuous_task(algo, env_steps, tmp_path):
     command = [sys.executable, "-m", "tfdrlprune"]
-    flags = "train Pendulum-v1 --algo ppo --env-steps 16384 --sparsity 0.5 --hidden 32,32 --out run"
+    flags = f"train Pendulum-v1 --algo {algo} --env-steps {env_steps} --sparsity 0.5"
+    flags += " --hidden 32,32 --out run"
     subprocess.run([*command, *flags.split()], cwd=tmp_path, check=True, capture_output=True)
     assert run_command(["export", str(tmp_path / "run"), "--out", str(tmp_path / "x")]) == 0
     manifest = artifact.verify(tmp_path / "x")
-    assert manifest.sparsity.achieved == pytest.approx(0.5, abs=1e-3)
+    # The deviations of SAC, whose kernel is pruned too, are no part of its policy.
+    tolerance = 1e-3 if algo == "ppo" else 0.03
+    assert manifest.sparsity.achieved == pytest.approx(0.5, abs=tolerance)
     assert (manifest.action.shape, manifest.action.low, manifest.action.high) == ((1,), -2.0, 2.0)
     flags = ["--env", "Pendulum-v1", "--episodes", "3"]
     assert run_command(["evaluate", str(tmp_path / "x"), *flags]) == 0

@@ -19,10 +19,14 @@ RUN = """
     if algo == "dqn":
         agent = tp.agents.dqn(env, hidden=(32, 32))
         settings = tp.agents.OffPolicySettings(fused_steps=64)
+    elif algo == "sac":
+        agent = tp.agents.sac(env, hidden=(32, 32))
+        settings = tp.agents.SacSettings(fused_steps=64, batch_size=32)
     else:
         agent = tp.agents.ppo(env, hidden=(32, 32))
         settings = tp.agents.OnPolicySettings(rollout_length=32, epochs=2, minibatch_size=64)
     trainer = tp.AgentTrainer(agent, env, num_envs=4, settings=settings)
+    roles = [*trainer.prunable_networks()]
 
     class Tell(tf.keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -33,7 +37,7 @@ RUN = """
 
     schedule = tp.PolynomialDecay(0.0, 0.8, 100, 400, frequency=50)
     trainer.fit(steps=640, epochs=10, verbose=0, callbacks=[
-        tp.PruningCallback(schedule),
+        tp.PruningCallback(schedule, networks=roles),
         tp.EvaluationCallback(episodes=3, keep_best=True),
         tf.keras.callbacks.BackupAndRestore(folder + "/backup"),
         Tell(),
@@ -63,7 +67,13 @@ def run(folder, env, algo, *, kill_after=None):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("env", "algo"), [("CartPole-v1", "dqn"), ("Acrobot-v1", "dqn"), ("Pendulum-v1", "ppo")]
+    ("env", "algo"),
+    [
+        ("CartPole-v1", "dqn"),
+        ("Acrobot-v1", "dqn"),
+        ("Pendulum-v1", "ppo"),
+        ("Pendulum-v1", "sac"),
+    ],
 )
 def test_a_run_killed_and_resumed_ends_in_the_same_bits(env, algo, tmp_path):
     whole = run(tmp_path / "a", env, algo)

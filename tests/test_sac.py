@@ -17,7 +17,7 @@ from tf_agents.networks import (
     actor_distribution_rnn_network,
     normal_projection_network,
 )
-from tf_agents.policies import greedy_policy
+from tf_agents.policies import greedy_policy, policy_saver
 from tf_agents.specs import tensor_spec
 
 import tfdrlprune as tp
@@ -289,6 +289,19 @@ def test_the_trained_policy_is_exported_and_acts_the_same(env, tmp_path):
         low, high = (np.asarray(bound) for bound in (trainer.agent.action_spec.minimum, 0))
         span = trainer.agent.action_spec.maximum - low + high
         assert (np.abs(actions - wanted) / span).max() < tolerance
+
+
+def test_its_saved_model_comes_back_as_the_same_greedy_policy(tmp_path):
+    trainer = trainer_of()
+    trainer.fit(steps=32, verbose=0)
+    own = greedy_policy.GreedyPolicy(trainer.agent.policy)
+    policy_saver.PolicySaver(own, batch_size=None).save(str(tmp_path / "saved"))
+    policy = tp.policies.load(tmp_path / "saved")
+    batch = trainer.observations(100)
+    np.testing.assert_allclose(policy.action(batch), trainer.policy().action(batch), atol=1e-5)
+    assert policy.head == trainer.policy().head
+    shapes = [kernel.shape for kernel in find_kernels(policy.model)]
+    assert shapes == [(3, 16), (16, 16), (16, 1)]
 
 
 def scaled_normal(spec):

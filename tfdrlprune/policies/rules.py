@@ -106,9 +106,17 @@ def _biased(build: Rebuilder, node: Any, last: Any, activation: str | None) -> A
 
 
 def _weighted(
-    build: Rebuilder, node: Any, last: Any, bias: Array | None, activation: str | None
+    build: Rebuilder,
+    node: Any,
+    last: Any,
+    bias: Array | None,
+    activation: str | None,
+    parts: int = 1,
 ) -> Any:
-    """Returns the output of the Dense or convolution that ``node`` (to ``last``) stands for."""
+    """Returns the output of the Dense or convolution that ``node`` (to ``last``) stands for.
+
+    Of ``parts`` equal ones that a Dense layer's outputs are split into, only the first is made.
+    """
     value, kernel_node = build.graph.inputs(node)
     if build.graph.moves(kernel_node):
         raise unknown(node, ", as its kernel is computed")
@@ -123,7 +131,9 @@ def _weighted(
         if node.attr["transpose_a"].b:
             raise unknown(node, ", as it transposes its input")
         kernel = kernel.T if node.attr["transpose_b"].b else kernel
-        layer = tf.keras.layers.Dense(kernel.shape[1], **common)
+        units = kernel.shape[1] // parts
+        kernel, bias = kernel[:, :units], None if bias is None else bias[:units]
+        layer = tf.keras.layers.Dense(units, **common)
     else:
         layer = _convolution(node, kernel, common)
     return build.apply(layer, value, [kernel] if bias is None else [kernel, bias])
@@ -251,6 +261,19 @@ def _pool(build: Rebuilder, node: Any) -> Any:
     return build.apply(layer, build.graph.inputs(node)[0])
 
 
+def _split(build: Rebuilder, node: Any) -> Any:
+    """Rebuilds the first part of what a Dense layer gives: SAC's means, before its deviations."""
+    inner = build.graph.through(build.graph.inputs(node)[1])
+    bias = None
+    if inner.op == "BiasAdd":
+        inner, bias = (build.graph.through(part) for part in build.graph.inputs(inner))
+    if inner.op != "MatMul" or (bias is not None and build.graph.moves(bias)):
+        raise unknown(node, ", as it splits no Dense layer's outputs")
+    parts = node.attr["num_split"].i
+    weights = None if bias is None else build.graph.constant(bias)
+    return _weighted(build, inner, node, weights, None, parts)
+
+
 _LINEAR = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
 _AFFINE = ("Add", "AddV2", "Mul", "RealDiv", "Sub")
 _MERGES = {
@@ -271,4 +294,5 @@ RULES: dict[str, Callable[[Rebuilder, Any], Any]] = {
     "ConcatV2": _concatenate,
     "MaxPool": _pool,
     "Reshape": _reshape,
+    "Split": _split,
 }
