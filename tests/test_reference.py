@@ -58,13 +58,13 @@ class PlainLoop:
         total, discount = np.float32(0.0), np.float32(1.0)
         for ahead in range(N_STEP):
             _, _, reward, terminated, done, _ = self.rows[number + ahead]
-            total += np.float32(GAMMA) ** ahead * np.float32(reward[env])
+            total += np.float32(GAMMA**ahead) * np.float32(reward[env])
             if terminated[env]:
                 discount = np.float32(0.0)
             if done[env]:
                 break
         if discount:
-            discount = np.float32(float(np.float32(GAMMA)) ** ahead)
+            discount = np.float32(GAMMA**ahead)
         before, action = self.rows[number][0][env], self.rows[number][1][env]
         return before, action, total, discount, self.rows[number + ahead + 1][0][env]
 

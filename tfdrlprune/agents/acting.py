@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from tfdrlprune._tf import tf
+from tfdrlprune._tf import read, tf
 from tfdrlprune._tf_agents import NORMALIZER_CLIP, NORMALIZER_EPSILON, normalizer_statistics
 
 import numpy as np
@@ -69,7 +69,7 @@ class DenseChain:
     def refresh(self) -> None:
         """Reads the network's weights, and the normaliser's statistics, as they are now."""
         self._weights = [
-            (layer.kernel.numpy(), layer.bias.numpy() if layer.use_bias else np.float32(0.0))
+            (read(layer.kernel), read(layer.bias) if layer.use_bias else np.float32(0.0))
             for layer in self._layers
         ]
         if self._normalizer is not None:
@@ -113,6 +113,11 @@ class QValues:
         self._agent, self._network = agent, network
         self._run: Callable[[list[Array]], Any] | None = None
         self._chain: DenseChain | None = None
+
+    @property
+    def in_numpy(self) -> bool:
+        """Whether it runs on copies of the weights; not known before the first call."""
+        return self._chain is not None
 
     def refresh(self) -> None:
         """Takes over the network's weights as they are now."""

@@ -111,7 +111,9 @@ class Learner(Protocol):
     def whole_steps(self, steps: int) -> int:
         """Returns the optimizer steps that are made where this many are asked for."""
 
-    def train_batch(self, steps: int, progress: float) -> dict[str, float]:
+    def train_batch(
+        self, steps: int, progress: float, following: tuple[int, float] | None = None
+    ) -> dict[str, float]:
         """Collects and trains; returns logs."""
 
     def observations(self, count: int) -> Any:

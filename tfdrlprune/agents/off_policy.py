@@ -2,94 +2,35 @@
 
 from __future__ import annotations
 
+import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
-import numpy as np
 from numpy.typing import NDArray
 from tf_agents.trajectories import policy_step, trajectory
 from tf_agents.trajectories import time_step as ts
 
 from tfdrlprune.agents.compiled import CompiledLoop
 from tfdrlprune.agents.learner import LearnerState
+from tfdrlprune.agents.method import Method
 from tfdrlprune.agents.replay import Replay
 from tfdrlprune.agents.vector import Vector
-from tfdrlprune.pruning.callbacks import Followed
 
 Array = NDArray[Any]
+_BATCH_BYTES = 64 * 2**20  # of observations in one compiled call
 
 
 @dataclass(frozen=True)
-class ReplaySettings:
-    """What `OffPolicySettings` and `SacSettings` share.
+class _Ahead:
+    """What was collected for a batch before its turn."""
 
-    Attributes:
-        batch_size: transitions in an optimizer step.
-        capacity: environment steps that replay keeps.
-        warm_up: environment steps by random actions before the first optimizer step; more where
-            n-step transitions of so many environments take more.
-        env_steps_per_step: environment steps for each optimizer step.
-        fused_steps: optimizer steps in one compiled call, which is one Keras batch; the acting
-            policy is refreshed as often.
-        final_learning_rate: share of the learning rate that is left at the end of the run, falling
-            linearly; 1 leaves it alone.
-        stacked_frames: store single frames of observations that are stacks of this many: a quarter
-            of the memory for stacks of four, and the same training to the bit; one number means
-            uint8 images, or one number for each part of the observation. See `Replay`.
-        stack_axis: along which they are stacked, where their number does not tell.
-    """
-
-    batch_size: int
-    capacity: int
-    warm_up: int
-    env_steps_per_step: float
-    fused_steps: int
-    final_learning_rate: float
-    stacked_frames: int | tuple[int, ...] = 1
-    stack_axis: int | None = None
-
-
-class Method(Protocol):
-    """What an algorithm adds to learning from replay: how to act, and what a step is.
-
-    Attributes:
-        networks: role -> the networks in it, each with those that follow it.
-        optimizers: see `Learner`.
-        n_step: steps in a transition that the agent expects.
-        gamma: discount factor.
-        action: shape and NumPy dtype of an action.
-    """
-
-    networks: dict[str, list[Followed]]
-    optimizers: list[Any]
-    n_step: int
-    gamma: float
-    action: tuple[tuple[int, ...], Any]
-
-    @property
-    def settings(self) -> ReplaySettings:
-        """How it collects and trains."""
-
-    def forget_compiled(self) -> None:
-        """Traces anew at the next batch."""
-
-    def refresh(self, progress: float) -> dict[str, float]:
-        """Takes over the weights as they are now, at a point of the run; returns logs."""
-
-    def random_action(self, count: int, generator: np.random.Generator) -> Array:
-        """Returns actions for warm-up, [count, ...]."""
-
-    def action_for(self, observation: list[Array], generator: np.random.Generator) -> Array:
-        """Returns exploring actions, [count, ...]."""
-
-    def noise(self, steps: int, generator: np.random.Generator) -> dict[str, Array]:
-        """Returns the randomness inside that many training steps, [steps, ...] each."""
-
-    def train(self, experience: trajectory.Transition, noise: dict[str, tf.Tensor]) -> tf.Tensor:
-        """Makes one optimizer step; returns the loss."""
+    steps: int
+    logs: dict[str, float]
+    inputs: dict[str, Any]
 
 
 class OffPolicyLearner:
@@ -105,7 +46,6 @@ class OffPolicyLearner:
     def __init__(self, agent: Any, method: Method, vector: Vector, seed: int):
         self.settings = method.settings
         self.optimizers = method.optimizers
-        self.steps_per_batch = self.settings.fused_steps
         self.networks = method.networks
         self.vector = vector
         self.state = LearnerState(seed)
@@ -126,6 +66,9 @@ class OffPolicyLearner:
             self.settings.stacked_frames,
             self.settings.stack_axis,
         )
+        largest = max(1, _BATCH_BYTES // (self.settings.batch_size * self._bytes_of_transition()))
+        self.steps_per_batch = min(self.settings.fused_steps, largest)
+        self._ahead: _Ahead | None = None
         self.forget_compiled()
 
     def forget_compiled(self) -> None:
@@ -143,32 +86,31 @@ class OffPolicyLearner:
         """Returns ``steps``: a batch may make fewer steps than it has room for."""
         return steps
 
-    def train_batch(self, steps: int, progress: float) -> dict[str, float]:
+    def train_batch(
+        self, steps: int, progress: float, following: tuple[int, float] | None = None
+    ) -> dict[str, float]:
         """Collects, then makes ``steps`` optimizer steps; returns logs.
 
         Args:
             steps: in [1, ``steps_per_batch``].
             progress: share of the run that is done, in [0, 1].
+            following: both of the batch after this one; None if there is none.
         """
-        generator = self.state.generator
-        self.state.begin_episodes(self.vector)
-        while self.state.env_step < self._warm_up:
-            self._step(self._method.random_action(self.vector.num_envs, generator))
-        logs = self._method.refresh(progress)
-        self.state.debt += steps * self.settings.env_steps_per_step
-        while self.state.debt >= self.vector.num_envs:
-            self.state.debt -= self.vector.num_envs
-            self._step(self._method.action_for(self.vector.observation, generator))
-        batch = self._replay.sample((self.steps_per_batch, self.settings.batch_size), generator)
-        inputs = {
-            "observation": batch.observation,
-            "action": batch.action,
-            "reward": batch.reward,
-            "discount": batch.discount,
-            "next_observation": batch.next_observation,
-            "noise": self._method.noise(self.steps_per_batch, generator),
-        }
-        return {"loss": self._train(steps, inputs)} | logs
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            logs = self._refresh(steps, progress)
+            inputs = self._collect()
+        else:
+            logs, inputs = ahead.logs, ahead.inputs
+            self._owe(steps - ahead.steps)
+        if following is None or not self.settings.overlap or not self._method.acts_on_copies:
+            return {"loss": self._train(steps, inputs)} | logs
+        logs_ahead = self._refresh(*following)
+        with ThreadPoolExecutor(1) as thread:
+            collected = thread.submit(self._collect)
+            loss = self._train(steps, inputs)
+            self._ahead = _Ahead(following[0], logs_ahead, collected.result())
+        return {"loss": loss} | logs
 
     def observations(self, count: int) -> Any:
         """Returns up to ``count`` of the latest observations, nested as the agent's spec."""
@@ -176,13 +118,50 @@ class OffPolicyLearner:
 
     def to_bytes(self) -> bytes:
         """Returns everything that is not a TensorFlow variable; ends the running episodes."""
+        if self._ahead is not None:
+            # Drawn anew in the run that goes on and in one that is resumed, but not collected anew.
+            self._owe(-self._ahead.steps)
+            self._ahead = None
         if self.state.running:
             self._replay.end_episodes(self.vector.observation)
         return self.state.to_bytes(self.vector, {"replay": self._replay.to_bytes()})
 
     def from_bytes(self, data: bytes) -> None:
         """Puts back what `to_bytes` gave."""
+        self._ahead = None
         self._replay.from_bytes(self.state.from_bytes(self.vector, data)["replay"])
+
+    def _bytes_of_transition(self) -> int:
+        leaves = tf.nest.flatten(self._spec)
+        return sum(2 * math.prod(leaf.shape) * leaf.dtype.size for leaf in leaves)
+
+    def _owe(self, steps: int) -> None:
+        """Makes due the environment steps that go with some optimizer steps."""
+        self.state.debt += steps * self.settings.env_steps_per_step
+
+    def _refresh(self, steps: int, progress: float) -> dict[str, float]:
+        """Makes ready to collect for ``steps`` steps, by the weights as they are now."""
+        self.state.begin_episodes(self.vector)
+        while self.state.env_step < self._warm_up:
+            self._step(self._method.random_action(self.vector.num_envs, self.state.generator))
+        self._owe(steps)
+        return self._method.refresh(progress)
+
+    def _collect(self) -> dict[str, Any]:
+        """Makes the environment steps that are due, and draws a batch for every optimizer step."""
+        generator = self.state.generator
+        while self.state.debt >= self.vector.num_envs:
+            self.state.debt -= self.vector.num_envs
+            self._step(self._method.action_for(self.vector.observation, generator))
+        batch = self._replay.sample((self.steps_per_batch, self.settings.batch_size), generator)
+        return {
+            "observation": batch.observation,
+            "action": batch.action,
+            "reward": batch.reward,
+            "discount": batch.discount,
+            "next_observation": batch.next_observation,
+            "noise": self._method.noise(self.steps_per_batch, generator),
+        }
 
     def _step(self, action: Array) -> None:
         observation = self.vector.observation

@@ -103,7 +103,9 @@ class OnPolicyLearner:
         """Returns ``steps`` rounded up to whole updates."""
         return -(-steps // self.steps_per_batch) * self.steps_per_batch
 
-    def train_batch(self, steps: int, progress: float) -> dict[str, float]:
+    def train_batch(
+        self, steps: int, progress: float, following: tuple[int, float] | None = None
+    ) -> dict[str, float]:
         """Collects one roll-out, then makes one update, always whole; returns logs."""
         rollout = self._collector.collect(self.settings.rollout_length)
         self._latest = [_flat(leaf) for leaf in rollout.observation]

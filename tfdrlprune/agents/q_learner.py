@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tfdrlprune.agents.acting import QValues
 from tfdrlprune.agents.internals import QLearning
 from tfdrlprune.agents.learner import build_optimizer
-from tfdrlprune.agents.off_policy import ReplaySettings
+from tfdrlprune.agents.method import ReplaySettings
 from tfdrlprune.pruning.callbacks import Followed
 
 Array = NDArray[Any]
@@ -81,6 +81,11 @@ class QLearner:
         self._scores.refresh()
         self._epsilon = self._epsilon_at(progress)
         return {"epsilon": self._epsilon}
+
+    @property
+    def acts_on_copies(self) -> bool:
+        """Whether actions depend on weights as of the last `refresh`."""
+        return self._scores.in_numpy
 
     def random_action(self, count: int, generator: np.random.Generator) -> Array:
         """Returns actions drawn uniformly, [count]."""

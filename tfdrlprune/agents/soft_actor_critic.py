@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tfdrlprune.agents.internals import SoftActorCritic, seeded
 from tfdrlprune.agents.learner import build_optimizer
-from tfdrlprune.agents.off_policy import ReplaySettings
+from tfdrlprune.agents.method import ReplaySettings
 from tfdrlprune.agents.squashed_acting import SquashedSampler
 from tfdrlprune.pruning.callbacks import Followed
 
@@ -84,6 +84,11 @@ class SoftActorCriticLearner:
         """Takes over the weights as they are now; returns the temperature for the logs."""
         self._sampler.refresh()
         return {"alpha": float(np.exp(self._parts.log_alpha.numpy()))}
+
+    @property
+    def acts_on_copies(self) -> bool:
+        """Whether actions depend on weights as of the last `refresh`."""
+        return self._sampler.in_numpy
 
     def random_action(self, count: int, generator: np.random.Generator) -> Array:
         """Returns actions drawn uniformly within their bounds, [count, ...]."""

@@ -47,6 +47,11 @@ class SquashedSampler:
         self._deviation = None if name is None else _DEVIATIONS[name]
         self._sample = compiled(self._sampled, "acting")
 
+    @property
+    def in_numpy(self) -> bool:
+        """Whether it runs on copies of the weights; not known before the first call."""
+        return self._chain is not None
+
     def refresh(self) -> None:
         """Takes over the network's weights as they are now."""
         if self._chain is not None:

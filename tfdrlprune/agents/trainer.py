@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tfdrlprune._tf import tf
+from tfdrlprune._tf import read, tf
 
 from tfdrlprune import policies
 from tfdrlprune.agents.families import Settings, learner_for
@@ -133,7 +133,7 @@ class AgentTrainer(tf.keras.Model):
 
     def optimizer_step(self) -> int:
         """Returns the optimizer steps so far."""
-        return int(self._step.numpy())
+        return int(read(self._step))
 
     def planned_steps(self, steps: int | None = None, env_steps: int | None = None) -> int:
         """Returns how many optimizer steps `fit` makes of these arguments, for schedules."""
@@ -197,18 +197,25 @@ class AgentTrainer(tf.keras.Model):
         super().save_weights(filepath, *args, **kwargs)
 
     def _train_batch(self, iterator: Any) -> dict[str, float]:
-        done = int(self._step - self._run_begin)
-        steps = min(self._learner.steps_per_batch, self._run_steps - done)
+        done = int(read(self._step) - read(self._run_begin))
+        steps = self._steps_after(done)
         if steps > 0:  # the last epoch may have batches to spare
             progress = done / self._run_steps
             self._rates.follow(progress)
-            logs = self._learner.train_batch(steps, progress)
+            done += steps
+            more = self._steps_after(done)
+            following = (more, done / self._run_steps) if more > 0 else None
+            logs = self._learner.train_batch(steps, progress, following)
             self._step.assign_add(steps)
             returns = self._learner.vector.returns
             if returns:
                 logs["episode_return"] = sum(returns) / len(returns)
             self._last_logs = logs | {"env_step": self.env_step, "step": self.optimizer_step()}
         return dict(self._last_logs)
+
+    def _steps_after(self, done: int) -> int:
+        """Returns the steps of the batch that comes after so many in this run."""
+        return min(self._learner.steps_per_batch, self._run_steps - done)
 
 
 def _refuse_full_models(callbacks: Sequence[Any]) -> None:

@@ -48,7 +48,7 @@ def n_step_returns(
     """
     counts = np.ones_like(done)
     counts[:, 1:] = ~np.logical_or.accumulate(done[:, :-1], axis=1)
-    powers = (gamma ** np.arange(reward.shape[1], dtype=np.float32))[:, None]
+    powers = (gamma ** np.arange(reward.shape[1])).astype(np.float32)[:, None]
     steps = counts.sum(axis=1)
-    bootstrap = np.where((terminated & counts).any(axis=1), 0.0, np.float32(gamma) ** (steps - 1))
+    bootstrap = np.where((terminated & counts).any(axis=1), 0.0, gamma ** (steps - 1))
     return (reward * counts * powers).sum(axis=1), bootstrap.astype(np.float32), steps
