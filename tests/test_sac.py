@@ -158,8 +158,9 @@ def test_the_fused_steps_equal_the_agents_own_steps_one_by_one():
     # Also by XLA, whose draws from a seed differ from TensorFlow's.
     step = tf.function(single._learner._train_once, jit_compile=True, autograph=False)
     with tf.summary.record_if(False):
-        for index in range(count):
-            step(tf.constant(index), tf.nest.map_structure(tf.constant, inputs))
+        for index in range(count):  # XLA would compile anew for every index
+            one = tf.nest.map_structure(lambda each, i=index: tf.constant(each[i : i + 1]), inputs)
+            step(tf.constant(0), one)
     pairs = list(zip(fused.agent.variables, single.agent.variables, strict=True))
     assert len(pairs) > 30
     for ours, theirs in pairs:

@@ -54,7 +54,7 @@ def dqn(  # noqa: PLR0913 (hyper-parameters)
         reward_scale: factor on the reward inside the loss.
         target_update_period: steps between updates of the target network.
         target_update_tau: share of the online network in an update, in (0, 1].
-        gradient_clipping: largest norm of the gradient of each variable (TF-Agents clips each alone).
+        gradient_clipping: largest norm of a gradient, of each variable by itself.
 
     Raises:
         ValueError: the environment is unknown, or its actions are not one Discrete.

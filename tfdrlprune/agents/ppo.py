@@ -51,7 +51,7 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
         clip: the probability ratio is clipped to [1 - clip, 1 + clip].
         entropy: weight of the entropy bonus.
         value_coefficient: weight of the value loss.
-        gradient_clipping: largest norm of the gradient of each variable (TF-Agents clips each alone).
+        gradient_clipping: largest norm of a gradient, of each variable by itself.
         normalize_observations: divide by the running standard deviation after taking off the
             running mean; the normaliser is part of the policy and of its artifact. TF-Agents
             cannot do so with int64, such as of Discrete observations, which are then left alone.
