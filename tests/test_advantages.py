@@ -2,6 +2,7 @@ from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
+import pytest
 from tf_agents.utils import value_ops
 
 from tfdrlprune.agents.advantages import ReturnScale, generalized_advantages
@@ -44,25 +45,42 @@ def test_advantages_agree_with_tf_agents_where_no_episode_ends():
     np.testing.assert_allclose(ours, theirs, rtol=1e-9)
 
 
-def test_rewards_are_divided_by_the_deviation_of_all_discounted_returns_so_far():
+def reference(reward, done, resets, gamma):
+    """Welford's updates, one number after the other; returns each step's scaled rewards."""
+    running, count, mean, squares = np.zeros(reward.shape[1]), 1e-4, 0.0, 0.0
+    scaled = []
+    for rewards, dones, reset in zip(reward, done, resets, strict=True):
+        running = rewards + gamma * running
+        for value in running[~reset]:
+            count += 1
+            delta = value - mean
+            mean += delta / count
+            squares += delta * (value - mean)
+        scaled.append(np.clip(rewards / np.sqrt(squares / count + 1e-8), -10, 10))
+        running = running * ~dones
+    return np.stack(scaled)
+
+
+@pytest.mark.parametrize("offset", [0.0, 3.0, 1e5])
+def test_rewards_are_divided_by_the_deviation_of_all_discounted_returns_so_far(offset):
     generator = np.random.default_rng(0)
+    reward, done = generator.normal(offset, 2.0, size=(200, 5)), generator.random((200, 5)) < 0.1
+    resets = np.roll(done, 1, axis=0)
+    reward[resets] = 0.0
+    expected = reference(reward, done, resets, 0.9)
     scale = ReturnScale(num_envs=5, gamma=0.9, memory={})
-    running, seen = np.zeros(5), []
-    for _ in range(200):
-        reward, done = generator.normal(3.0, 2.0, size=5), generator.random(5) < 0.1
-        running = reward + 0.9 * running
-        seen.append(running)
-        running = running * ~done
-        scaled = scale(reward, done)
-    np.testing.assert_allclose(scaled, reward / np.std(seen), rtol=1e-3)
+    # In parts, as roll-outs come.
+    parts = [slice(0, 50), slice(50, 51), slice(51, 200)]
+    scaled = np.concatenate([scale(reward[part], done[part], resets[part]) for part in parts])
+    # From the second step on: the first is all that is known, and its deviation all rounding.
+    np.testing.assert_allclose(scaled[1:], expected[1:], rtol=1e-3)
 
 
 def test_the_scale_goes_on_from_its_memory():
     memory = {}
     first = ReturnScale(2, 0.9, memory)
-    for reward in (1.0, -2.0, 3.0):
-        first(np.full(2, reward), np.ones(2, bool))
+    ends, no = np.ones((3, 2), bool), np.zeros((3, 2), bool)
+    first(np.array([[1.0], [-2.0], [3.0]]) * np.ones(2), ends, no)
     resumed = ReturnScale(2, 0.9, dict(memory))
-    np.testing.assert_array_equal(
-        resumed(np.full(2, 2.0), np.ones(2, bool)), first(np.full(2, 2.0), np.ones(2, bool))
-    )
+    later = np.full((3, 2), 2.0), ends, no
+    np.testing.assert_array_equal(resumed(*later), first(*later))

@@ -82,7 +82,8 @@ class DenseChain:
         x = leaves[0].reshape(len(leaves[0]), -1)
         if self._normalizer is not None:
             x = (x - self._mean) * self._scale
-            x = np.clip(x, -NORMALIZER_CLIP, NORMALIZER_CLIP)
+            # As np.clip, which takes five times as long on so few numbers.
+            x = np.minimum(np.maximum(x, -NORMALIZER_CLIP, out=x), NORMALIZER_CLIP, out=x)
         for (kernel, bias), activation in zip(self._weights, self._activations, strict=True):
             x = x @ kernel
             x += bias

@@ -41,8 +41,7 @@ def generalized_advantages(
 class ReturnScale:
     """Divides rewards by the running standard deviation of discounted returns.
 
-    Engstrom et al. 2020, "Implementation Matters in Deep Policy Gradients", appendix A; the
-    variance is updated in parallel form (Chan et al. 1979).
+    Engstrom et al. 2020, "Implementation Matters in Deep Policy Gradients", appendix A.
 
     Args:
         num_envs: environments that are stepped together.
@@ -58,13 +57,30 @@ class ReturnScale:
         """Notes that new episodes begin in all environments."""
         self._running = np.zeros_like(self._running)
 
-    def __call__(self, reward: Array, done: Array) -> Array:
-        """Returns the scaled rewards, clipped to [-10, 10], float32, [num_envs]."""
-        values = self._running = reward + self._gamma * self._running
+    def __call__(self, reward: Array, done: Array, resets: Array) -> Array:
+        """Returns scaled rewards, each by what was known up to its own step, clipped to [-10, 10].
+
+        Args:
+            reward: [time, num_envs].
+            done: bool, of the same shape: no return goes on beyond it.
+            resets: bool, of the same shape: steps that merely reset, which do not count.
+
+        Returns:
+            float32, of the same shape.
+        """
+        returns = np.empty(reward.shape)
+        for time in range(len(reward)):
+            returns[time] = self._running = reward[time] + self._gamma * self._running
+            self._running = self._running * ~done[time]
         count, mean, squares = self._memory.get("returns", (1e-4, 0.0, 0.0))
-        total = count + values.size
-        delta = float(values.mean()) - mean
-        squares += float(values.var()) * values.size + delta**2 * count * values.size / total
-        self._memory["returns"] = (total, mean + delta * values.size / total, squares)
-        self._running = values * ~done
-        return np.clip(reward / np.sqrt(squares / total + 1e-8), -10, 10).astype(np.float32)
+        # Deviations from a number nearby, so that sums of squares do not cancel.
+        pivot = float(returns.mean())
+        deviation = np.where(resets, 0.0, returns - pivot)
+        counts = count + np.cumsum((~resets).sum(axis=1))
+        sums = count * (mean - pivot) + np.cumsum(deviation.sum(axis=1))
+        powers = squares + count * (mean - pivot) ** 2 + np.cumsum((deviation**2).sum(axis=1))
+        all_squares = np.maximum(powers - sums**2 / counts, 0.0)
+        last = counts[-1], pivot + sums[-1] / counts[-1], all_squares[-1]
+        self._memory["returns"] = tuple(map(float, last))
+        scale = np.sqrt(all_squares / counts + 1e-8)[:, None]
+        return np.clip(reward / scale, -10, 10).astype(np.float32)

@@ -166,6 +166,7 @@ class _Minibatches:
 
     def forget_compiled(self) -> None:
         self._train = CompiledLoop(self._train_once, "training")
+        self._normalize = CompiledLoop(self._update_normalizer, "normalizing")
 
     def __call__(self, rollout: Rollout) -> float:
         advantages = generalized_advantages(
@@ -188,9 +189,7 @@ class _Minibatches:
         inputs["indices"] = self._indices(np.flatnonzero(~rollout.resets))
         loss = self._train(self.steps, inputs)
         # After the update, so that old and new probabilities are of the same inputs.
-        self._agent.update_observation_normalizer(
-            tf.nest.pack_sequence_as(self._agent.time_step_spec.observation, rollout.observation)
-        )
+        self._normalize(1, rollout.observation)
         return loss
 
     def _indices(self, rows: Array) -> Array:
@@ -206,6 +205,12 @@ class _Minibatches:
             for _ in range(self._settings.epochs)
         ]
         return np.concatenate(epochs).astype(np.int32)
+
+    def _update_normalizer(self, index: tf.Tensor, leaves: list[tf.Tensor]) -> tf.Tensor:
+        self._agent.update_observation_normalizer(
+            tf.nest.pack_sequence_as(self._agent.time_step_spec.observation, leaves)
+        )
+        return tf.constant(0.0)
 
     def _train_once(self, index: tf.Tensor, inputs: dict[str, Any]) -> tf.Tensor:
         chosen = inputs["indices"][index]

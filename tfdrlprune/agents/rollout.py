@@ -79,28 +79,29 @@ class Collector:
         if self._state.begin_episodes(self._vector) and self._scale is not None:
             self._scale.restart()
         self._sampler.refresh(self._vector.observation)
-        observations, actions, rewards, steps = [], [], [], []
+        observations, actions, steps = [], [], []
         for _ in range(length):
             observations.append(self._vector.observation)
             actions.append(self._sampler(self._vector.observation, self._state.generator))
-            step = self._vector.step(actions[-1])
-            done = step.terminated | step.truncated
-            rewards.append(step.reward if self._scale is None else self._scale(step.reward, done))
-            steps.append(step)
+            steps.append(self._vector.step(actions[-1]))
             self._state.env_step += self._vector.num_envs
         observations.append(self._vector.observation)
         seen = [np.stack(leaf) for leaf in zip(*observations, strict=True)]
         parameters, values = self._look_back([leaf.reshape((-1, *leaf.shape[2:])) for leaf in seen])
-        terminated = np.stack([step.terminated for step in steps])
+        reward, terminated, truncated, resets = (
+            np.stack([getattr(step, name) for step in steps])
+            for name in ("reward", "terminated", "truncated", "resets")
+        )
+        done = terminated | truncated
         return Rollout(
             [leaf[:-1] for leaf in seen],
             tf.nest.map_structure(lambda *each: np.stack(each), *actions),
             tf.nest.map_structure(lambda array: self._by_time(array)[:-1], parameters),
             self._by_time(values),
-            np.stack(rewards),
+            reward if self._scale is None else self._scale(reward, done, resets),
             terminated,
-            terminated | np.stack([step.truncated for step in steps]),
-            np.stack([step.resets for step in steps]),
+            done,
+            resets,
         )
 
     def _by_time(self, array: Any) -> Array:
