@@ -7,6 +7,8 @@ Every contender looks after equal shares of its planned run: at 20 episodes firs
 when those are good enough. Imports, compilation and evaluation are in the time. stable-baselines3
 has the hyper-parameters that RL Baselines3 Zoo publishes (hyperparams/ppo.yml and dqn.yml), ours
 those below. One core.
+
+Every finished run is appended to results/time_to_solve.jsonl; what is in it is not run again.
 """
 
 from __future__ import annotations
@@ -17,11 +19,12 @@ import os
 import statistics
 from typing import Any
 
-from harness import spread, work, write
+from harness import RESULTS, spread, work, write
 
 OURS, SB3 = "tfdrlprune", "stable-baselines3"
 GOALS = {"CartPole-v1": 475.0, "LunarLander-v3": 200.0}
 LOOKS = 20
+RUNS = RESULTS / "time_to_solve.jsonl"
 # task -> contender -> algorithm's, trainer's and run's settings, where they are not the defaults.
 TASKS: dict[str, dict[str, dict[str, Any]]] = {
     "CartPole-v1, PPO": {
@@ -149,6 +152,19 @@ def stable_baselines3(
     return float(look.found), int(model.num_timesteps)
 
 
+def seeds_of(task: str, seeds: int) -> int:
+    """Returns how many seeds a task has; LunarLander takes stable-baselines3 minutes."""
+    return seeds if task.startswith("CartPole") else -(-seeds // 2)
+
+
+def finished() -> dict[tuple[str, str, int], dict[str, Any]]:
+    """Returns (task, contender, seed) -> run, of all that were finished so far."""
+    if not RUNS.exists():
+        return {}
+    lines = [json.loads(line) for line in RUNS.read_text(encoding="utf-8").splitlines()]
+    return {(run["task"], run["contender"], run["seed"]): run for run in lines}
+
+
 def main() -> None:
     """Measures all tasks, contenders in turns; writes the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -162,33 +178,37 @@ def main() -> None:
         env, algo = task.split(", ")
         print(json.dumps(run(env, algo.lower(), int(seed), TASKS[task][contender])))
         return
-    rows = []
     for task in options.only or TASKS:
-        goal = GOALS[task.split(",", maxsplit=1)[0]]
-        # LunarLander takes stable-baselines3 minutes.
-        seeds = options.seeds if task.startswith("CartPole") else -(-options.seeds // 2)
-        found: dict[str, list[tuple[float, float, int]]] = {OURS: [], SB3: []}
-        for seed in range(seeds):
-            for contender, runs in found.items():
+        for seed in range(seeds_of(task, options.seeds)):
+            for contender in (OURS, SB3):
+                if (task, contender, seed) in finished():
+                    continue
                 arguments = (contender, task, seed)
                 (value, steps), seconds = work(__file__, arguments, 1, peers=contender == SB3)
-                runs.append((seconds, value, steps))
-                print(f"{task} {contender} seed {seed}: {value:.0f}, {seconds:.1f} s", flush=True)
-        base = statistics.median(seconds for seconds, _, _ in found[OURS])
-        for contender, runs in found.items():
+                run = {"return": value, "env_steps": steps, "seconds": seconds}
+                line = {"task": task, "contender": contender, "seed": seed} | run
+                with RUNS.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+                print(line, flush=True)
+    rows = []
+    for task in dict.fromkeys(task for task, _, _ in finished()):
+        seconds = {}
+        for contender in (OURS, SB3):
+            runs = [run for key, run in finished().items() if key[:2] == (task, contender)]
+            seconds[contender] = [run["seconds"] for run in runs]
+            solved = sum(run["return"] >= GOALS[task.split(",")[0]] for run in runs)
             rows.append(
                 {
                     "task": task,
                     "contender": contender,
-                    "solved": f"{sum(value >= goal for _, value, _ in runs)} of {len(runs)} seeds",
-                    "seconds": spread([seconds for seconds, _, _ in runs]),
-                    "env_steps": spread([steps for _, _, steps in runs]),
-                    "ours_is_faster_by": round(
-                        statistics.median(seconds for seconds, _, _ in runs) / base, 2
-                    ),
+                    "solved": f"{solved} of {len(runs)} seeds",
+                    "seconds": spread(seconds[contender]),
+                    "env_steps": spread([run["env_steps"] for run in runs]),
                     "settings": TASKS[task][contender],
                 }
             )
+        ratio = statistics.median(seconds[SB3]) / statistics.median(seconds[OURS])
+        rows[-1]["ours_is_faster_by"] = round(ratio, 2)
     columns = {
         "task": "task",
         "contender": "by",
