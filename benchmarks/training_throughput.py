@@ -31,7 +31,7 @@ class Case:
         env: id.
         width: units of both hidden layers.
         steps: contender -> steps that are timed; slow contenders are timed for fewer.
-        settings: of ours: trainer settings that differ from the defaults.
+        overlap: whether ours collects beside training.
     """
 
     algo: str
@@ -44,6 +44,7 @@ class Case:
 OURS, SB3, TUTORIAL = "tfdrlprune", "stable-baselines3", "TF-Agents tutorial"
 PRODUCTS, SIMULATOR = "matrix products alone", "simulator alone"
 CARTPOLE, CHEETAH, PENDULUM = "CartPole-v1", "HalfCheetah-v5", "Pendulum-v1"
+LANDER = "LunarLander-v3"
 CASES = {
     "DQN 64x64": Case(
         *("dqn", CARTPOLE, 64),
@@ -55,7 +56,9 @@ CASES = {
     "PPO 64x64, HalfCheetah": Case(
         "ppo", CHEETAH, 64, {OURS: 40_960, SB3: 20_480, SIMULATOR: 20_480}
     ),
-    "SAC 256x256": Case("sac", PENDULUM, 256, {OURS: 4_096, SB3: 1_024}),
+    "DQN 64x64, LunarLander": Case("dqn", LANDER, 64, {OURS: 16_384}),
+    "DQN 64x64, LunarLander, overlapped": Case("dqn", LANDER, 64, {OURS: 16_384}, overlap=True),
+    "SAC 256x256": Case("sac", PENDULUM, 256, {OURS: 2_048, SB3: 1_024, PRODUCTS: 500}),
 }
 
 
@@ -67,7 +70,7 @@ def ours(case: Case, steps: int) -> float:
     settings = tp.agents.OffPolicySettings(overlap=True) if case.overlap else None
     trainer = tp.AgentTrainer(agent, case.env, settings=settings)
     unit = "env_steps" if case.algo == "ppo" else "steps"
-    trainer.fit(**{unit: 2_048}, verbose=0)
+    trainer.fit(**{unit: 128 if case.algo == "sac" else 2_048}, verbose=0)
     start = time.perf_counter()
     trainer.fit(**{unit: steps}, verbose=0)
     return steps / (time.perf_counter() - start)
@@ -140,21 +143,50 @@ def tutorial(case: Case, steps: int) -> float:
     return steps / (time.perf_counter() - start)
 
 
-def products(case: Case, steps: int) -> float:
-    """Multiplies what one double-DQN step multiplies, by NumPy's OpenBLAS, and nothing else.
+def forward(sizes: tuple[int, ...], batch: int) -> list[tuple[int, int, int]]:
+    """Returns (m, k, n) of the products of one forward pass."""
+    return [(batch, left, right) for left, right in itertools.pairwise(sizes)]
 
-    Three forward passes (online and target network on the next observation, online on this one),
-    the gradients of three kernels, and of the inputs of the last two layers.
+
+def backward(
+    sizes: tuple[int, ...], batch: int, *, kernels: bool = True, inputs: bool = False
+) -> list[tuple[int, int, int]]:
+    """Returns those of a backward pass.
+
+    Args:
+        sizes: units of all layers, inputs first.
+        batch: rows.
+        kernels: whether gradients of kernels are taken.
+        inputs: whether the gradient goes on into the network's input.
     """
+    pairs = list(itertools.pairwise(sizes))
+    found = [(left, batch, right) for left, right in pairs] if kernels else []
+    return found + [(batch, right, left) for left, right in pairs[0 if inputs else 1 :]]
+
+
+def products_of_step(case: Case) -> list[tuple[int, int, int]]:
+    """Returns (m, k, n) of every matrix product in one optimizer step."""
+    middle = (case.width, case.width)
+    if case.algo == "dqn":
+        sizes = (4, *middle, 2)
+        # Online and target network on the next observation, online on this one.
+        return 3 * forward(sizes, 64) + backward(sizes, 64)
+    actor, critic = (3, *middle, 2), (4, *middle, 1)
+    critics = forward(actor, 256) + 2 * (2 * forward(critic, 256) + backward(critic, 256))
+    through = forward(critic, 256) + backward(critic, 256, kernels=False, inputs=True)
+    temperature = forward(actor, 256)
+    return critics + forward(actor, 256) + backward(actor, 256) + 2 * through + temperature
+
+
+def products(case: Case, steps: int) -> float:
+    """Multiplies what one optimizer step multiplies, by NumPy's OpenBLAS, and nothing else."""
     import numpy as np
 
-    sizes, batch = (4, case.width, case.width, 2), 64
     generator = np.random.default_rng(0)
-    kernels = [generator.random(pair, np.float32) for pair in itertools.pairwise(sizes)]
-    inputs = [generator.random((batch, size), np.float32) for size in sizes]
-    pairs = [(inputs[i], kernels[i]) for i in range(3)] * 3
-    pairs += [(inputs[i].T, inputs[i + 1]) for i in range(3)]
-    pairs += [(inputs[i + 1], kernels[i].T) for i in (1, 2)]
+    pairs = [
+        (generator.random((m, k), np.float32), generator.random((k, n), np.float32))
+        for m, k, n in products_of_step(case)
+    ]
     outs = [left @ right for left, right in pairs]
     start = time.perf_counter()
     for _ in range(steps):
@@ -212,6 +244,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cores", type=int, default=1)
     parser.add_argument("--only", choices=list(CASES), action="append")
+    parser.add_argument("--out", help="name of the result; by default of all cases")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -234,7 +267,8 @@ def main() -> None:
         "ours_is_faster_by": "ours is faster by",
         "start_up_s": "before the clock, s",
     }
-    write(f"training_throughput_{options.cores}core", columns, rows(found), cores=options.cores)
+    name = options.out or f"training_throughput_{options.cores}core"
+    write(name, columns, rows(found), cores=options.cores)
 
 
 if __name__ == "__main__":
