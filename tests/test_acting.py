@@ -9,7 +9,8 @@ from scipy import stats
 from tf_agents.networks import sequential
 
 import tfdrlprune as tp
-from tfdrlprune.agents.acting import DenseChain, QValues, Sampler, time_step
+from tfdrlprune.agents.acting import QValues, Sampler, time_step
+from tfdrlprune.agents.dense_chain import DenseChain
 from tfdrlprune.agents.internals import actor_critic, q_learning
 
 OBSERVATIONS = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")

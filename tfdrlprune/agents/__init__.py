@@ -1,10 +1,10 @@
 """All that is known here of TF-Agents and Gymnasium: environments, agents, the fit loop."""
 
 from tfdrlprune.agents.dqn import dqn
-from tfdrlprune.agents.on_policy import OnPolicySettings
 from tfdrlprune.agents.ppo import ppo
 from tfdrlprune.agents.q_learner import OffPolicySettings
 from tfdrlprune.agents.sac import sac
 from tfdrlprune.agents.soft_actor_critic import SacSettings
+from tfdrlprune.agents.updates import OnPolicySettings
 
 __all__ = ["OffPolicySettings", "OnPolicySettings", "SacSettings", "dqn", "ppo", "sac"]

@@ -1,94 +1,25 @@
 """Acting in microseconds: networks of Dense layers run in NumPy, all others compiled.
 
-A vector step of a small network is a few thousand multiplications, which NumPy does in 10 us; one
-call of a compiled TensorFlow function takes 150 to 500. What runs in NumPy was compared with the
-network first, on the observations at hand and on random ones; where it differs, the network acts.
+What runs in NumPy was compared with the network first, on the observations at hand and on random
+ones; where it differs, the network acts.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
-from tfdrlprune._tf import read, tf
-from tfdrlprune._tf_agents import NORMALIZER_CLIP, NORMALIZER_EPSILON, normalizer_statistics
+from tfdrlprune._tf import tf
+from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
 from numpy.typing import NDArray
 from tf_agents.trajectories import time_step as ts
 
 from tfdrlprune.agents.compiled import compiled
-from tfdrlprune.pruning.kernels import layers_in_order
+from tfdrlprune.agents.dense_chain import DenseChain, probes, proved_chain
 
 Array = NDArray[Any]
-_log = logging.getLogger("tfdrlprune")
-_PROBES = 64
-
-
-def _relu(x: Array) -> Array:
-    return np.maximum(x, 0.0, out=x)
-
-
-def _sigmoid(x: Array) -> Array:
-    return 1.0 / (1.0 + np.exp(-x))
-
-
-_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "relu": _relu,
-    "tanh": np.tanh,
-    "sigmoid": _sigmoid,
-    "linear": lambda x: x,
-}
-
-
-class DenseChain:
-    """Dense layers in a row, run in NumPy on copies of a network's weights.
-
-    Args:
-        network: whose weights are read by `refresh`.
-        normalizer: TF-Agents' observation normaliser in front of it, or None.
-
-    Raises:
-        ValueError: the network has other layers than Dense, or an unknown activation.
-    """
-
-    def __init__(self, network: Any, normalizer: Any = None):
-        self._normalizer = normalizer
-        owners = [layer for layer in layers_in_order(network) if hasattr(layer, "kernel")]
-        self._layers = list({id(layer): layer for layer in owners}.values())
-        for layer in self._layers:
-            if not isinstance(layer, tf.keras.layers.Dense):
-                raise ValueError(f"{type(layer).__name__} is no Dense layer.")
-        names = [getattr(layer.activation, "__name__", "?") for layer in self._layers]
-        if not names or any(name not in _ACTIVATIONS for name in names):
-            raise ValueError(f"Activations run in NumPy are {list(_ACTIVATIONS)}: {names}.")
-        self._activations = [_ACTIVATIONS[name] for name in names]
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Reads the network's weights, and the normaliser's statistics, as they are now."""
-        self._weights = [
-            (read(layer.kernel), read(layer.bias) if layer.use_bias else np.float32(0.0))
-            for layer in self._layers
-        ]
-        if self._normalizer is not None:
-            ((mean, variance),) = normalizer_statistics(self._normalizer)
-            self._mean = mean
-            self._scale = 1.0 / np.sqrt(variance + np.float32(NORMALIZER_EPSILON))
-
-    def __call__(self, leaves: list[Array]) -> Array:
-        """Returns the last layer's outputs, [count, n], for one leaf [count, ...] of float32."""
-        x = leaves[0].reshape(len(leaves[0]), -1)
-        if self._normalizer is not None:
-            x = (x - self._mean) * self._scale
-            # As np.clip, which takes five times as long on so few numbers.
-            x = np.minimum(np.maximum(x, -NORMALIZER_CLIP, out=x), NORMALIZER_CLIP, out=x)
-        for (kernel, bias), activation in zip(self._weights, self._activations, strict=True):
-            x = x @ kernel
-            x += bias
-            x = activation(x)
-        return x
 
 
 def time_step(agent: Any, leaves: list[tf.Tensor]) -> ts.TimeStep:
@@ -233,44 +164,3 @@ class Sampler:
             for index, each in enumerate(tf.nest.flatten(distribution))
         ]
         return tf.nest.pack_sequence_as(self._agent.action_spec, actions)
-
-
-def probes(leaves: list[Array]) -> list[Array]:
-    """Returns the observations and random ones around zero, as far out as they lie.
-
-    One environment, or several that all begin alike, would prove nothing about the other side of a
-    ReLU.
-    """
-    if len(leaves) != 1 or leaves[0].dtype != np.float32:
-        return leaves  # no chain takes them
-    far = 1.0 + np.abs(leaves[0]).max(axis=0)
-    drawn = np.random.default_rng(0).normal(size=(_PROBES, *far.shape)) * far
-    return [np.concatenate([leaves[0], drawn.astype(np.float32)])]
-
-
-def proved_chain(
-    network: Any,
-    normalizer: Any,
-    reference: Callable[[list[Array]], Any],
-    leaves: list[Array],
-    transform: Callable[[Array], Array] = lambda outputs: outputs,
-    up_to_a_constant: bool = False,
-) -> DenseChain | None:
-    """Returns the network as a chain if it gives what ``reference`` gives; else None."""
-    if len(leaves) != 1 or leaves[0].dtype != np.float32:
-        return None
-    try:
-        chain = DenseChain(network, normalizer)
-        ours = transform(chain(leaves))
-    except ValueError as error:
-        _log.info("acting is compiled: %s", error)
-        return None
-    theirs = np.asarray(reference(leaves))
-    if ours.shape != theirs.shape:
-        return None
-    if up_to_a_constant:  # logits may come normalised
-        ours, theirs = (x - x.max(axis=-1, keepdims=True) for x in (ours, theirs))
-    if not np.allclose(ours, theirs, rtol=1e-4, atol=1e-4 * max(1.0, np.abs(theirs).max())):
-        return None
-    _log.info("acting runs in NumPy")
-    return chain

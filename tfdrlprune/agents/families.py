@@ -11,9 +11,10 @@ import numpy as np
 from tfdrlprune.agents.internals import actor_critic, q_learning, soft_actor_critic
 from tfdrlprune.agents.learner import Learner
 from tfdrlprune.agents.off_policy import OffPolicyLearner
-from tfdrlprune.agents.on_policy import OnPolicyLearner, OnPolicySettings
+from tfdrlprune.agents.on_policy import OnPolicyLearner
 from tfdrlprune.agents.q_learner import OffPolicySettings, QLearner
 from tfdrlprune.agents.soft_actor_critic import SacSettings, SoftActorCriticLearner
+from tfdrlprune.agents.updates import OnPolicySettings
 from tfdrlprune.agents.vector import Vector
 from tfdrlprune.simulation import Environment
 

@@ -1,53 +1,25 @@
-"""Learning from roll-outs: PPO, with fused minibatch steps or by the agent's own epochs."""
+"""Learning from roll-outs: PPO."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
 from numpy.typing import NDArray
-from tf_agents.trajectories import time_step as ts
-from tf_agents.trajectories import trajectory
 
-from tfdrlprune.agents.advantages import ReturnScale, generalized_advantages
-from tfdrlprune.agents.compiled import CompiledLoop
+from tfdrlprune.agents.advantages import ReturnScale
 from tfdrlprune.agents.internals import ActorCritic
 from tfdrlprune.agents.learner import LearnerState, build_optimizer
-from tfdrlprune.agents.rollout import Collector, Rollout
+from tfdrlprune.agents.rollout import Collector
+from tfdrlprune.agents.updates import Minibatches, OnPolicySettings, OwnEpochs, Update, flat
 from tfdrlprune.agents.vector import Vector
 from tfdrlprune.pruning.callbacks import Followed
 
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class OnPolicySettings:
-    """How `AgentTrainer` collects for and trains a PPO agent.
-
-    One Keras batch is one roll-out and one update of ``epochs * minibatches`` optimizer steps. An
-    agent that runs its own epochs (``compute_value_and_advantage_in_train=True``, TF-Agents'
-    default) is given whole roll-outs and keeps its own number of epochs; ``epochs``,
-    ``minibatch_size`` and ``scale_rewards`` are then not used.
-
-    Attributes:
-        rollout_length: steps of every environment in a roll-out.
-        epochs: passes over a roll-out.
-        minibatch_size: environment steps in an optimizer step.
-        scale_rewards: divide rewards by the running standard deviation of discounted returns.
-        final_learning_rate: share of the learning rate that is left at the end of the run, falling
-            linearly; 1 leaves it alone.
-    """
-
-    rollout_length: int = 128
-    epochs: int = 10
-    minibatch_size: int = 256
-    scale_rewards: bool = True
-    final_learning_rate: float = 0.05
 
 
 class OnPolicyLearner:
@@ -78,10 +50,10 @@ class OnPolicyLearner:
         scaled = settings.scale_rewards and not own
         scale = ReturnScale(vector.num_envs, parts.gamma, self.state.extra) if scaled else None
         self._collector = Collector(agent, parts, vector, self.state, scale)
-        self._update: _Update = (
-            _OwnEpochs(agent, parts)
+        self._update: Update = (
+            OwnEpochs(agent, parts)
             if own
-            else _Minibatches(agent, parts, settings, vector.num_envs, self.state)
+            else Minibatches(agent, parts, settings, vector.num_envs, self.state)
         )
         self.steps_per_batch = self._update.steps
         self._latest: list[Array] = [
@@ -108,7 +80,7 @@ class OnPolicyLearner:
     ) -> dict[str, float]:
         """Collects one roll-out, then makes one update, always whole; returns logs."""
         rollout = self._collector.collect(self.settings.rollout_length)
-        self._latest = [_flat(leaf) for leaf in rollout.observation]
+        self._latest = [flat(leaf) for leaf in rollout.observation]
         return {"loss": self._update(rollout)}
 
     def observations(self, count: int) -> Any:
@@ -129,152 +101,3 @@ class OnPolicyLearner:
         latest = self.state.from_bytes(self.vector, data)["latest"]
         with np.load(io.BytesIO(latest), allow_pickle=False) as stored:
             self._latest = [stored[name] for name in stored.files]
-
-
-class _Update(Protocol):
-    """Optimizer steps on one roll-out; returns the mean loss."""
-
-    steps: int
-
-    def forget_compiled(self) -> None: ...
-
-    def __call__(self, rollout: Rollout) -> float: ...
-
-
-class _Minibatches:
-    """Epochs over shuffled minibatches with advantages from here, fused into one compiled call."""
-
-    def __init__(
-        self,
-        agent: Any,
-        parts: ActorCritic,
-        settings: OnPolicySettings,
-        num_envs: int,
-        state: LearnerState,
-    ):
-        size = settings.rollout_length * num_envs
-        if size < settings.minibatch_size:
-            raise ValueError(
-                f"A roll-out has {settings.rollout_length} x {num_envs} = {size} steps, fewer than "
-                f"one minibatch of {settings.minibatch_size}. Lower minibatch_size or raise "
-                "rollout_length."
-            )
-        self._agent, self._parts, self._settings, self._state = agent, parts, settings, state
-        self._minibatches = size // settings.minibatch_size
-        self.steps = settings.epochs * self._minibatches
-        self.forget_compiled()
-
-    def forget_compiled(self) -> None:
-        self._train = CompiledLoop(self._train_once, "training")
-        self._normalize = CompiledLoop(self._update_normalizer, "normalizing")
-
-    def __call__(self, rollout: Rollout) -> float:
-        advantages = generalized_advantages(
-            rollout.values,
-            rollout.reward,
-            rollout.terminated,
-            rollout.done,
-            self._parts.gamma,
-            self._parts.gae_lambda,
-        )
-        inputs = {
-            "observation": rollout.observation,
-            "action": rollout.action,
-            "parameters": rollout.parameters,
-            "value": rollout.values[:-1],
-            "advantage": advantages,
-            "return": advantages + rollout.values[:-1],
-        }
-        inputs = tf.nest.map_structure(_flat, inputs)
-        inputs["indices"] = self._indices(np.flatnonzero(~rollout.resets))
-        loss = self._train(self.steps, inputs)
-        # After the update, so that old and new probabilities are of the same inputs.
-        self._normalize(1, rollout.observation)
-        return loss
-
-    def _indices(self, rows: Array) -> Array:
-        """Returns int32 [epochs * minibatches, minibatch_size]: each epoch its own shuffle.
-
-        Rows that merely reset an environment are left out; the few that are then missing to whole
-        minibatches are filled up by a second shuffle, so that shapes stay the same.
-        """
-        shape = (self._minibatches, self._settings.minibatch_size)
-        shuffle = self._state.generator.permutation
-        epochs = [
-            np.resize(np.concatenate([shuffle(rows), shuffle(rows)]), shape)
-            for _ in range(self._settings.epochs)
-        ]
-        return np.concatenate(epochs).astype(np.int32)
-
-    def _update_normalizer(self, index: tf.Tensor, leaves: list[tf.Tensor]) -> tf.Tensor:
-        self._agent.update_observation_normalizer(
-            tf.nest.pack_sequence_as(self._agent.time_step_spec.observation, leaves)
-        )
-        return tf.constant(0.0)
-
-    def _train_once(self, index: tf.Tensor, inputs: dict[str, Any]) -> tf.Tensor:
-        chosen = inputs["indices"][index]
-
-        def batch(name: str) -> Any:
-            # TF-Agents wants [batch, time]; every row stands alone, so time is 1.
-            return tf.nest.map_structure(
-                lambda array: tf.gather(array, chosen)[:, None], inputs[name]
-            )
-
-        ones = tf.ones((self._settings.minibatch_size, 1))
-        middle = tf.fill((self._settings.minibatch_size, 1), ts.StepType.MID)
-        experience = trajectory.Trajectory(
-            step_type=middle,
-            observation=tf.nest.pack_sequence_as(
-                self._agent.time_step_spec.observation, batch("observation")
-            ),
-            action=batch("action"),
-            policy_info={
-                "dist_params": batch("parameters"),
-                "value_prediction": batch("value"),
-                "return": batch("return"),
-                "advantage": batch("advantage"),
-            },
-            next_step_type=middle,
-            reward=tf.zeros_like(ones),
-            discount=ones,
-        )
-        return self._agent.train(experience).loss
-
-
-class _OwnEpochs:
-    """One ``agent.train`` on the whole roll-out, for agents that compute advantages themselves."""
-
-    def __init__(self, agent: Any, parts: ActorCritic):
-        self._agent = agent
-        self.steps = parts.own_epochs or 1
-        self.forget_compiled()
-
-    def forget_compiled(self) -> None:
-        # Not under XLA: the agent unrolls its epochs, which then take 15 s and more to compile.
-        self._train = tf.function(self._agent.train)
-
-    def __call__(self, rollout: Rollout) -> float:
-        first, middle, last = (
-            np.int32(kind) for kind in (ts.StepType.FIRST, ts.StepType.MID, ts.StepType.LAST)
-        )
-        resets, done = rollout.resets, rollout.done
-        experience = trajectory.Trajectory(
-            step_type=np.where(resets, last, middle),
-            observation=tf.nest.pack_sequence_as(
-                self._agent.time_step_spec.observation, rollout.observation
-            ),
-            action=rollout.action,
-            policy_info={"dist_params": rollout.parameters},
-            next_step_type=np.where(resets, first, np.where(done, last, middle)),
-            reward=rollout.reward,
-            discount=np.where(rollout.terminated, 0.0, 1.0).astype(np.float32),
-        )
-        by_env = tf.nest.map_structure(lambda array: np.swapaxes(array, 0, 1), experience)
-        with tf.summary.record_if(False):
-            return float(self._train(by_env).loss)
-
-
-def _flat(array: Array) -> Array:
-    """Returns [time, envs, ...] as [time * envs, ...]."""
-    return array.reshape((-1, *array.shape[2:]))

@@ -11,8 +11,9 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 import numpy as np
 from numpy.typing import NDArray
 
-from tfdrlprune.agents.acting import DenseChain, probes, proved_chain, time_step
+from tfdrlprune.agents.acting import time_step
 from tfdrlprune.agents.compiled import compiled
+from tfdrlprune.agents.dense_chain import DenseChain, probes, proved_chain
 from tfdrlprune.agents.internals import SoftActorCritic, squashed_deviation
 
 Array = NDArray[Any]
