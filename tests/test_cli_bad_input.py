@@ -54,6 +54,18 @@ CASES = {
     "sparsity in percent": (f"{TRAIN} --sparsity 90", "For 90 % write 0.9."),
     "begin after end": (f"{TRAIN} --sparsity 0.9 --begin 0.8 --end 0.5", "0 <= begin < end <= 1"),
     "pruning flags alone": (f"{TRAIN} --distribution erk", "--distribution needs --sparsity"),
+    "sparsity that N:M does not have": (
+        f"{TRAIN} --sparsity 0.9 --granularity 2:4",
+        "Received: sparsity=0.9. Write sparsity=0.5",
+    ),
+    "unknown granularity": (
+        f"{TRAIN} --sparsity 0.9 --granularity units",
+        "Received: granularity='units'. Did you mean 'unit'?",
+    ),
+    "unknown kernel in a distribution": (
+        f"{TRAIN} --sparsity 0.9 --distribution densee=0.9",
+        "No kernel to prune is named 'densee'. Did you mean 'dense'",
+    ),
     "unknown kernel": (
         f"{TRAIN} --sparsity 0.9 --spare densee",
         "No kernel to spare is named 'densee'. Did you mean 'dense'",

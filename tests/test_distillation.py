@@ -12,7 +12,8 @@ from tfdrlprune.evidence.rollouts import seeds_for
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.kernels import find_kernels
 from tfdrlprune.pruning.pruner import Pruner
-from tfdrlprune.pruning.schedules import Schedule
+from tfdrlprune.pruning.updates import Schedule
+from tfdrlprune.recipe import Selection
 from tfdrlprune.specs import ArraySpec, Head
 
 QUICK = DistillationSettings(rounds=3, steps=100, states=256, num_envs=8, selection_episodes=4)
@@ -86,7 +87,7 @@ def test_pruning_while_distilling_ends_with_the_exact_sparsity():
     teacher = balancer()
     student = copy(teacher)
     kernels = find_kernels(student.model)
-    pruner = Pruner(kernels, Schedule(lambda step: min(step / 200, 1) * 0.8), "erk", "magnitude")
+    pruner = Pruner(kernels, Schedule(lambda step: min(step / 200, 1) * 0.8), Selection())
     distill(teacher, student, "CartPole-v1", settings=QUICK, seed=0, pruner=pruner)
     assert sum((k.variable.numpy() == 0).sum() for k in kernels) == round(0.8 * (128 + 64))
 
@@ -96,7 +97,7 @@ def test_every_step_that_is_asked_for_is_made(steps):
     teacher, due = balancer(), []
     student = copy(teacher)
     schedule = Schedule(lambda step: due.append(step) or 0.5, frequency=1)
-    pruner = Pruner(find_kernels(student.model), schedule, "erk", "magnitude")
+    pruner = Pruner(find_kernels(student.model), schedule, Selection())
     settings = dataclasses.replace(QUICK, steps=steps)
     seen = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
     distill(teacher, student, None, settings=settings, seed=0, pruner=pruner, observations=seen)

@@ -5,7 +5,8 @@ import pytest
 from tf_agents.networks import actor_distribution_network, q_network, sequential
 from tf_agents.specs import tensor_spec
 
-from tfdrlprune.pruning.kernels import find_kernels, without
+from tfdrlprune.pruning.kernels import Kernel, find_kernels, named, prunable, without
+from tfdrlprune.recipe import Selection
 
 OBSERVATION = tensor_spec.BoundedTensorSpec((4,), tf.float32, -1, 1)
 DISCRETE = tensor_spec.BoundedTensorSpec((), tf.int32, 0, 1)
@@ -94,3 +95,47 @@ def test_an_unknown_name_to_spare_gets_the_nearest_one():
     model = tf.keras.Sequential([tf.keras.layers.Dense(3, name="hidden", input_shape=(2,))])
     with pytest.raises(ValueError, match=r"'hiden'\. Did you mean 'hidden'"):
         without(find_kernels(model), ["hiden"])
+
+
+def network(*names, number=0):
+    return [Kernel(name, tf.ones((2, 2)), network=number) for name in names]
+
+
+def test_first_and_last_are_those_of_each_network():
+    kernels = [*network("a", "b", "c"), *network("d", "e", number=1)]
+    assert [kernel.name for kernel in without(kernels, ["first"])] == ["b", "c", "e"]
+    assert [kernel.name for kernel in without(kernels, ["first", "last"])] == ["b"]
+
+
+def test_a_layer_that_is_called_last_goes_before_the_word():
+    kernels = network("last", "middle", "end")
+    assert [kernel.name for kernel in without(kernels, ["last"])] == ["middle", "end"]
+
+
+def test_a_layer_stands_for_all_its_kernels_and_a_path_for_one():
+    model = tf.keras.Sequential(
+        [tf.keras.Input((3, 2)), tf.keras.layers.RNN(tf.keras.layers.LSTMCell(5, name="cell"))]
+    )
+    kernels = find_kernels(model)
+    assert [(kernel.attribute, kernel.gates) for kernel in kernels] == [
+        ("kernel", 4),
+        ("recurrent_kernel", 4),
+    ]
+    layer = kernels[0].layer
+    assert named(kernels, layer, "to spare") == kernels
+    assert named(kernels, f"{layer}/kernel", "to spare") == kernels[:1]
+    assert named(kernels, f"{layer}/recurrent_kernel", "to spare") == kernels[1:]
+
+
+def test_units_of_the_last_layer_are_outputs_and_stay():
+    kernels = network("a", "b", "c")
+    chosen = prunable(kernels, Selection(granularity="unit", spare=("a",)))
+    assert [kernel.name for kernel in chosen] == ["b"]
+    chosen = prunable(kernels, Selection(granularity="block:2x2"))
+    assert chosen == kernels
+
+
+def test_a_depthwise_kernel_has_a_column_for_every_filter():
+    variable = tf.ones((3, 3, 4, 2))
+    assert Kernel("k", variable).outputs == 2
+    assert Kernel("k/depthwise_kernel", variable, "k", "depthwise_kernel").outputs == 8

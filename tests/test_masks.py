@@ -1,58 +1,10 @@
-from tfdrlprune._tf import tf, tfmot
+from tfdrlprune._tf import tf
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as st_numpy
 
 from tfdrlprune.pruning.kernels import Kernel, find_kernels
-from tfdrlprune.pruning.masks import Masks, lowest
-
-
-def test_the_lowest_scores_go():
-    scores = np.array([[0.3, 0.1], [0.2, 0.4]])
-    np.testing.assert_array_equal(lowest(scores, 2), [[1, 0], [0, 1]])
-
-
-def test_among_ties_what_was_removed_before_goes_first():
-    previous = np.array([1.0, 1.0, 0.0, 1.0])
-    np.testing.assert_array_equal(lowest(np.ones(4), 2, previous), [0, 1, 0, 1])
-
-
-@given(
-    scores=st_numpy.arrays(
-        np.float32,
-        st_numpy.array_shapes(min_dims=1, max_dims=3),
-        elements=st.floats(0, 3, width=16),
-    ),
-    share=st.floats(0, 1),
-)
-def test_the_count_is_exact_and_what_stays_scores_no_less_than_what_goes(scores, share):
-    zeros = round(share * scores.size)
-    mask = lowest(scores, zeros)
-    assert int((mask == 0).sum()) == zeros
-    if 0 < zeros < scores.size:
-        assert scores[mask == 1].min() >= scores[mask == 0].max()
-
-
-def test_masks_agree_with_tfmot_where_no_scores_tie():
-    weights = np.random.default_rng(0).normal(size=(8, 6)).astype("float32")
-    layer = tfmot().sparsity.keras.prune_low_magnitude(
-        tf.keras.layers.Dense(6, use_bias=False, input_shape=(8,)),
-        tfmot().sparsity.keras.ConstantSparsity(0.75, 0, frequency=1),
-    )
-    model = tf.keras.Sequential([layer])
-    layer.layer.kernel.assign(weights)
-    layer.pruning_step.assign(0)
-    layer.pruning_obj.conditional_mask_update()
-    np.testing.assert_array_equal(lowest(np.abs(weights), 36), layer.pruning_vars[0][1].numpy())
-    assert model.count_params() > 0
-
-
-def test_a_score_that_is_not_finite_is_refused():
-    with pytest.raises(ValueError, match="NaN or infinite"):
-        lowest(np.array([1.0, np.nan]), 1)
+from tfdrlprune.pruning.masks import Masks
 
 
 def optimizers():

@@ -23,6 +23,7 @@ NAMES = [
     "compress",
     "policies",
     "runtime",
+    "schedules",
 ]
 
 
@@ -36,7 +37,8 @@ def test_every_name_is_what_it_says(name):
     # A module that hides a function of the same name would be one of the wrong kind here.
     value = getattr(tp, name)
     assert value.__name__.split(".")[-1] == name
-    assert isinstance(value, types.ModuleType) == (name in ("agents", "policies", "runtime"))
+    modules = ("agents", "policies", "runtime", "schedules")
+    assert isinstance(value, types.ModuleType) == (name in modules)
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error():

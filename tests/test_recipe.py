@@ -18,6 +18,23 @@ from tfdrlprune.recipe import Recipe
         ('sparsity = "x"', "Received: sparsity='x'"),
         ("precision = [1]", "precision is one of 'float32'"),
         ("[recipe]", "no field 'recipe'"),
+        ('criterion = "magnitud"', "Received: criterion='magnitud'. Did you mean 'magnitude'?"),
+        ('schedule = "cube"', "schedule is one of 'cubic', 'linear', 'one_shot', 'cyclical'"),
+        ("cycles = 0", "cycles is at least 1"),
+        ('group_score = "l3"', "group_score is one of 'mean', 'l2', 'max'"),
+        ("threshold = 0", "threshold is a finite number above 0"),
+        ("threshold = nan", "threshold is a finite number above 0"),
+        ('threshold = "a"', "threshold is a number"),
+        ('granularity = "blok:4x4"', "Did you mean 'block:4x4'?"),
+        ('granularity = "block:0x4"', "Received: granularity='block:0x4'"),
+        ('granularity = "4:4"', "N:M such as '2:4', which keeps 2 of 4"),
+        ("granularity = 4", "Received: granularity=4"),
+        ('granularity = "2:4"', "keeps 2 of 4 weights, .* of 0.5. Received: sparsity=0.9. Write"),
+        ('granularity = "1:4"\nsparsity = 0.5', "Write sparsity=0.75"),
+        ('distribution = "ekr"', "Did you mean 'erk'?"),
+        ('distribution = "dense=0.9,out"', "NAME=SPARSITY with commas"),
+        ("[distribution]\ndense = 90", "sparsity=90 from 'dense'. For 90 % write 0.9"),
+        ("distribution = {}", "distribution is one of"),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_named(text, message):
@@ -29,3 +46,39 @@ def test_a_recipe_comes_back_from_toml_as_it_was():
     recipe = Recipe(sparsity=0.25, spare=("dense", "head"), begin=0, end=1, frequency=7)
     assert Recipe.from_toml(recipe.to_toml()) == recipe
     assert recipe.spare == ("dense", "head")
+
+
+def test_every_field_comes_back_from_toml():
+    recipe = Recipe(
+        sparsity=0.5,
+        granularity="2:4",
+        criterion="random",
+        group_score="max",
+        distribution={"dense": 0.5, "lstm_cell/recurrent_kernel": 0.5},
+        threshold=0.25,
+        spare=("first",),
+        schedule="cyclical",
+        cycles=3,
+        begin=0.1,
+        end=0.7,
+        frequency=9,
+        precision="int8",
+    )
+    again = Recipe.from_toml(recipe.to_toml())
+    assert again == recipe
+    assert hash(again) == hash(recipe)
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+    # Nothing above is its default.
+    default = Recipe().to_dict()
+    assert [name for name, value in recipe.to_dict().items() if value == default[name]] == []
+
+
+def test_a_dictionary_has_a_form_for_the_command_line():
+    assert Recipe(distribution="a=0.9, b/c=0.5").distribution == {"a": 0.9, "b/c": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("granularity", "sparsity"), [("2:4", 0.5), ("1:3", 0.667), ("1:8", 0.875)]
+)
+def test_the_sparsity_of_a_pattern_may_be_rounded(granularity, sparsity):
+    assert Recipe(granularity=granularity, sparsity=sparsity).sparsity == sparsity

@@ -27,6 +27,7 @@ _LAZY: dict[str, str] = {
     "agents": "tfdrlprune.agents",
     "policies": "tfdrlprune.policies",
     "runtime": "tfdrlprune.runtime",
+    "schedules": "tfdrlprune.pruning.schedules",
 }
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "compress",
     "policies",
     "runtime",
+    "schedules",
 ]
 
 
@@ -53,7 +55,7 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'tfdrlprune' has no attribute {name!r}")
     module = importlib.import_module(_LAZY[name])
-    value = module if _LAZY[name] == f"tfdrlprune.{name}" else getattr(module, name)
+    value = module if _LAZY[name].endswith(f".{name}") else getattr(module, name)
     globals()[name] = value
     return value
 

@@ -119,30 +119,36 @@ def _ordered(
 
 def recipe(command: Command) -> Command:
     """Adds an option for each field of `Recipe`; one that is not given comes as None."""
-    for each in reversed(dataclasses.fields(Recipe)):
-        command = _recipe_option(each, f"  [default: {each.default}]")(command)
+    for each in reversed(_fields()):
+        command = _recipe_option(each, each.default)(command)
     return command
 
 
 def pruning(command: Command) -> Command:
     """Adds the options of `Recipe` that say how to prune; without ``--sparsity`` nothing is."""
-    for each in reversed(dataclasses.fields(Recipe)):
+    for each in reversed(_fields()):
         if each.name != "precision":
-            default = "" if each.name == "sparsity" else f"  [default: {each.default}]"
+            default = None if each.name == "sparsity" else each.default
             command = _recipe_option(each, default)(command)
     return command
 
 
+def _fields() -> list[dataclasses.Field[Any]]:
+    """Returns the fields of `Recipe` in the order of the help: how much, then the others."""
+    return sorted(dataclasses.fields(Recipe), key=lambda field: field.name != "sparsity")
+
+
 def _recipe_option(
-    field: dataclasses.Field[Any], default: str
+    field: dataclasses.Field[Any], default: Any
 ) -> Callable[[Callable[..., Any]], Any]:
     text = field.metadata["help"]
     name = f"--{field.name.replace('_', '-')}"
     if isinstance(field.default, tuple):
         return click.option(name, field.name, multiple=True, default=None, help=text)
     choices = field.metadata.get("choices")
-    kind = click.Choice(list(choices)) if choices else type(field.default)
-    return click.option(name, field.name, type=kind, default=None, help=text + default)
+    kind = click.Choice(choices) if choices else field.metadata.get("type", type(field.default))
+    text += "" if default is None else f"  [default: {default}]"
+    return click.option(name, field.name, type=kind, default=None, help=text)
 
 
 def build_recipe(file: Path | None, flags: dict[str, Any]) -> Recipe:

@@ -28,7 +28,8 @@ from tfdrlprune.folders import atomic_folder, check_free, make_parents
 from tfdrlprune.policies.conversion import greedy_policy
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.callbacks import PruningCallback
-from tfdrlprune.pruning.kernels import find_kernels, without
+from tfdrlprune.pruning.kernels import find_kernels, prunable
+from tfdrlprune.pruning.selector import Selector
 from tfdrlprune.recipe import Recipe
 
 _SETTINGS_FILE = "settings.json"
@@ -105,8 +106,9 @@ def _pruning(run: Run, trainer: AgentTrainer) -> PruningCallback | None:
     if run.recipe is None:
         return None
     ((network, _),) = trainer.prunable_networks()["actor"]
-    without(find_kernels(network), run.recipe.spare)
-    return PruningCallback.from_recipe(run.recipe, trainer.planned_steps(run.steps, run.env_steps))
+    Selector(prunable(find_kernels(network), run.recipe), run.recipe, run.recipe.sparsity, run.seed)
+    steps = trainer.planned_steps(run.steps, run.env_steps)
+    return PruningCallback.from_recipe(run.recipe, steps, run.seed)
 
 
 def _check_work(work: Path, run: Run, *, resume: bool, force: bool) -> None:
@@ -225,10 +227,11 @@ def _prunable(trainer: AgentTrainer, policy: Policy, recipe: Recipe | None) -> l
 
     The policy is the acting network layer by layer, so its kernels come in the same order.
     """
-    spared = () if recipe is None else recipe.spare
     ((network, _),) = trainer.prunable_networks()["actor"]
-    pairs = zip(find_kernels(network), find_kernels(policy.model), strict=True)
-    return [ours.name for own, ours in pairs if own.name not in spared]
+    kernels = find_kernels(network)
+    chosen = {kernel.name for kernel in prunable(kernels, recipe or Recipe())}
+    pairs = zip(kernels, find_kernels(policy.model), strict=True)
+    return [ours.name for own, ours in pairs if own.name in chosen]
 
 
 def _save_for_tf_agents(policy: Any, folder: Path) -> None:

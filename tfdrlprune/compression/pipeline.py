@@ -21,9 +21,10 @@ from tfdrlprune.deployment import counting
 from tfdrlprune.deployment.exporter import stripped
 from tfdrlprune.evidence.report import Report
 from tfdrlprune.policies.form import Policy
-from tfdrlprune.pruning.kernels import Kernel, find_kernels, without
+from tfdrlprune.pruning.kernels import Kernel, find_kernels, prunable
 from tfdrlprune.pruning.pruner import Pruner
-from tfdrlprune.pruning.schedules import Schedule, from_recipe
+from tfdrlprune.pruning.schedules import from_recipe
+from tfdrlprune.pruning.updates import Schedule
 from tfdrlprune.recipe import Recipe
 from tfdrlprune.simulation import Environment
 from tfdrlprune.specs import ArraySpec, flatten
@@ -104,7 +105,7 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
         )
     if env is not None:
         _check_fit(teacher, env)
-    student, pruner = _student(teacher, recipe, settings)
+    student, pruner = _student(teacher, recipe, settings, seed)
     bench = Bench(env, judging, seed, observations, progress)
     bench.add("dense", teacher)
 
@@ -164,16 +165,15 @@ def _aspect(leaf: ArraySpec) -> str:
 
 
 def _student(
-    teacher: Policy, recipe: Recipe, settings: DistillationSettings
+    teacher: Policy, recipe: Recipe, settings: DistillationSettings, seed: int
 ) -> tuple[Policy, Pruner]:
     model = tf.keras.models.clone_model(teacher.model)
     model.set_weights(teacher.model.get_weights())
-    kernels = without(find_kernels(model), recipe.spare)
+    kernels = prunable(find_kernels(model), recipe)
     if not kernels:
         raise ValueError("There is nothing to prune: the policy has no kernel that is not spared.")
     schedule = Schedule(from_recipe(recipe, settings.rounds * settings.steps))
-    pruner = Pruner(kernels, schedule, recipe.distribution, recipe.criterion)
-    return teacher.replace(model=model), pruner
+    return teacher.replace(model=model), Pruner(kernels, schedule, recipe, seed=seed)
 
 
 def _layers(kernels: Sequence[Kernel]) -> list[str]:

@@ -86,8 +86,9 @@ def export(  # noqa: PLR0913  each is a key of the manifest
     dense = counting.dense_parameters(plain) if dense_parameters is None else dense_parameters
     count, nonzero = parameter_counts(found)
     zeros, total = counting.zeros_kept(source, found, precision, prunable)
-    by_unit = (recipe or {}).get("granularity") == "unit"
-    if requested_sparsity is not None and not by_unit:
+    # Units that were only masked are all still there: then zeros are counted, as with weights.
+    by_unit = (recipe or {}).get("granularity") == "unit" and count < dense
+    if requested_sparsity is not None and _is_exact(recipe or {}):
         kernels = len(prunable or counting.kernels_of(source))
         counting.check_requested(zeros, total, requested_sparsity, kernels)
     manifest = artifact.Manifest(
@@ -113,6 +114,12 @@ def export(  # noqa: PLR0913  each is a key of the manifest
         artifact.VECTORS_FILE: _test_vectors(plain, seen, comparison),
     }
     return Exported(Path(folder), artifact.write(folder, files, manifest, force=force), comparison)
+
+
+def _is_exact(recipe: Mapping[str, Any]) -> bool:
+    """Tells whether a recipe removes just as much as it asks for: groups of weights may not."""
+    single = recipe.get("granularity", "element") == "element"
+    return single and recipe.get("threshold") is None
 
 
 def _leaves(policy: Policy, observations: Any) -> list[Array]:

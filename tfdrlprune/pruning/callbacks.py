@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any, Protocol, runtime_checkable
 
 from tfdrlprune._tf import tf
 
 from tfdrlprune.pruning import schedules
-from tfdrlprune.pruning.criteria import CRITERIA
-from tfdrlprune.pruning.distribution import DISTRIBUTIONS
-from tfdrlprune.pruning.kernels import Kernel, find_kernels, without
+from tfdrlprune.pruning.kernels import Kernel, find_kernels, prunable
 from tfdrlprune.pruning.pruner import Pruner
-from tfdrlprune.pruning.schedules import DEFAULT_FREQUENCY, Schedule
-from tfdrlprune.recipe import Recipe
+from tfdrlprune.pruning.schedules import DEFAULT_FREQUENCY
+from tfdrlprune.pruning.updates import Schedule
+from tfdrlprune.recipe import Recipe, Selection
+from tfdrlprune.recipe.checks import check_choice
 
 _log = logging.getLogger("tfdrlprune")
 
@@ -47,15 +48,14 @@ class PruningCallback(tf.keras.callbacks.Callback):
     CSVLogger and the progress bar take them; put this callback before theirs.
 
     Args:
-        schedule: a tfmot schedule such as ``tp.PolynomialDecay``, or a function step -> sparsity.
-        distribution: ``"erk"``, ``"uniform"`` or ``"global"``: how the sparsity is shared among
-            kernels.
-        criterion: ``"magnitude"``: the smallest |w| go first (Zhu & Gupta 2017, "To prune, or not
-            to prune").
-        spare: names of kernels that are left alone; they do not count into the sparsity.
+        schedule: one of ``tp.schedules``, of tfmot's such as ``tp.PolynomialDecay``, or a function
+            step -> sparsity.
+        granularity, criterion, group_score, distribution, threshold, spare: which weights go; see
+            `Selection`. What is spared does not count into the sparsity.
         networks: roles to prune where the model has several: ``"actor"``, ``"critic"`` or both.
             Starving the critic hurts (Graesser et al. 2022), so the actor is the default.
         frequency: steps between mask updates, where ``schedule`` is a function.
+        seed: of the random criterion.
 
     Raises:
         ValueError, TypeError: an argument is out of range or names nothing; before training.
@@ -70,35 +70,41 @@ class PruningCallback(tf.keras.callbacks.Callback):
         16
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (those of a Selection, spelled out)
         self,
         schedule: Any,
         *,
-        distribution: str = "erk",
+        granularity: str = "element",
         criterion: str = "magnitude",
-        spare: Sequence[str] = (),
+        group_score: str = "mean",
+        distribution: str | Mapping[str, float] = "erk",
+        threshold: float | None = None,
+        spare: str | Sequence[str] = (),
         networks: str | Sequence[str] = "actor",
         frequency: int = DEFAULT_FREQUENCY,
+        seed: int = 0,
     ):
         super().__init__()
         self._schedule = Schedule(schedule, frequency)
-        self._distribution = _choice("distribution", distribution, DISTRIBUTIONS)
-        self._criterion = _choice("criterion", criterion, CRITERIA)
-        self._spare = spare
+        self._selection = Selection(
+            granularity=granularity,
+            criterion=criterion,
+            group_score=group_score,
+            distribution=distribution,
+            threshold=threshold,
+            spare=(spare,) if isinstance(spare, str) else tuple(spare),
+        )
         self._networks = (networks,) if isinstance(networks, str) else tuple(networks)
+        self._seed = seed
         self._batches = 0
         self._pruner: Pruner | None = None
         self._logged: dict[str, float] = {}
 
     @classmethod
-    def from_recipe(cls, recipe: Recipe, steps: int) -> PruningCallback:
+    def from_recipe(cls, recipe: Recipe, steps: int, seed: int = 0) -> PruningCallback:
         """Returns the callback that prunes a run of ``steps`` optimizer steps by a recipe."""
-        return cls(
-            schedules.from_recipe(recipe, steps),
-            distribution=recipe.distribution,
-            criterion=recipe.criterion,
-            spare=recipe.spare,
-        )
+        selection = {each.name: getattr(recipe, each.name) for each in fields(Selection)}
+        return cls(schedules.from_recipe(recipe, steps), seed=seed, **selection)
 
     def set_model(self, model: tf.keras.Model) -> None:
         """Finds what to prune and puts the masks in force, before the training step is traced."""
@@ -157,14 +163,14 @@ class PruningCallback(tf.keras.callbacks.Callback):
     def _put_in_force(self) -> None:
         kernels: list[Kernel] = []
         followers: list[list[Any]] = []
-        for network, followed_by in self._chosen_networks():
+        for number, (network, followed_by) in enumerate(self._chosen_networks()):
             others = [find_kernels(other) for other in followed_by]
             for index, kernel in enumerate(find_kernels(network)):
                 if any(kernel.variable is known.variable for known in kernels):
                     continue  # of a torso that actor and critic share
-                kernels.append(kernel)
+                kernels.append(replace(kernel, network=number))
                 followers.append([each[index].variable for each in others])
-        chosen = without(_unique(kernels), self._spare)
+        chosen = prunable(_unique(kernels), self._selection)
         if not chosen:
             raise ValueError(
                 "There is nothing to prune: the model has no Dense, convolution or recurrent kernel"
@@ -174,9 +180,9 @@ class PruningCallback(tf.keras.callbacks.Callback):
         self._pruner = Pruner(
             chosen,
             self._schedule,
-            self._distribution,
-            self._criterion,
+            self._selection,
             [follow[kernel.name] for kernel in chosen],
+            self._seed,
         )
         # Not as a tf.Module: Keras would count the masks among the model's weights.
         self.model.pruning_state = self._pruner.checkpointable
@@ -186,11 +192,12 @@ class PruningCallback(tf.keras.callbacks.Callback):
 
     def _chosen_networks(self) -> list[Followed]:
         if not isinstance(self.model, HasNetworks):
-            _choice("networks", ", ".join(self._networks), ["actor"])  # a model is its only one
+            # A model is its only network.
+            check_choice("networks", ", ".join(self._networks), ["actor"])
             return [(self.model, ())]
         available = self.model.prunable_networks()
         for role in self._networks:
-            _choice("networks", role, available)
+            check_choice("networks", role, available)
         return [followed for role in self._networks for followed in available[role]]
 
     def _step(self) -> int:
@@ -207,16 +214,9 @@ class PruningCallback(tf.keras.callbacks.Callback):
 def _unique(kernels: Sequence[Kernel]) -> list[Kernel]:
     """Numbers names that two networks share."""
     seen: dict[str, int] = {}
-    named: list[Kernel] = []
+    unique: list[Kernel] = []
     for kernel in kernels:
         count = seen[kernel.name] = seen.get(kernel.name, 0) + 1
-        name = kernel.name if count == 1 else f"{kernel.name}~{count}"
-        named.append(Kernel(name, kernel.variable))
-    return named
-
-
-def _choice(name: str, value: str, choices: Iterable[str]) -> str:
-    if value not in choices:
-        known = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(f"{name} is one of {known}. Received: {name}={value!r}.")
-    return value
+        suffix = "" if count == 1 else f"~{count}"
+        unique.append(replace(kernel, name=kernel.name + suffix, layer=kernel.layer + suffix))
+    return unique

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tfdrlprune._tf import stable_name, tf
+
+from tfdrlprune.recipe import Selection
+from tfdrlprune.recipe.checks import did_you_mean
 
 # Biases, normalisation and embeddings are left alone: few weights, large effect.
 _ATTRIBUTES = ("kernel", "depthwise_kernel", "pointwise_kernel", "recurrent_kernel")
@@ -15,15 +18,41 @@ _ATTRIBUTES = ("kernel", "depthwise_kernel", "pointwise_kernel", "recurrent_kern
 
 @dataclass(frozen=True)
 class Kernel:
-    """One prunable weight matrix: a name, unique in its model, and the variable."""
+    """One prunable weight tensor: a name, unique in its model, and the variable.
+
+    Attributes:
+        name: the layer's; with ``/attribute`` for others than ``kernel``.
+        variable: the weights.
+        layer: name of the layer; by default that of the kernel.
+        attribute: of the layer, that holds the variable.
+        gates: how often each unit has a column: 4 in an LSTM, 3 in a GRU, else 1.
+        network: index of the network, where several are pruned together.
+    """
 
     name: str
     variable: Any
+    layer: str = ""
+    attribute: str = "kernel"
+    gates: int = 1
+    network: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layer", self.layer or self.name)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Sizes of the axes, as Keras has them: [in, out], [height, width, in, out], ..."""
         return tuple(self.variable.shape)
+
+    @property
+    def outputs(self) -> int:
+        """Columns of the kernel as a matrix [inputs, outputs].
+
+        A convolution's window and input channels, in this order, are its inputs. A depthwise one
+        has a filter for each input channel and multiplier.
+        """
+        axes = 2 if self.attribute == "depthwise_kernel" else 1
+        return math.prod(self.shape[-axes:])
 
 
 def find_kernels(module: tf.Module) -> list[Kernel]:
@@ -49,26 +78,70 @@ def find_kernels(module: tf.Module) -> list[Kernel]:
             variable = getattr(layer, attribute)
             seen.add(id(variable))
             suffix = "" if attribute == "kernel" else f"/{attribute}"
-            found.append(Kernel(base + suffix, variable))
+            found.append(Kernel(base + suffix, variable, base, attribute, _gates(layer)))
     return found
 
 
+def prunable(kernels: Sequence[Kernel], selection: Selection) -> list[Kernel]:
+    """Returns the kernels that a selection may prune: those that it does not spare.
+
+    With granularity "unit" each network's last layer is left out too: its units are the network's
+    outputs, such as one action's value each.
+
+    Raises:
+        ValueError: a name to spare is no kernel's.
+    """
+    chosen = without(kernels, selection.spare)
+    if selection.granularity == "unit":
+        last = {kernel.name for kernel in _end(kernels, "last")}
+        chosen = [kernel for kernel in chosen if kernel.name not in last]
+    return chosen
+
+
 def without(kernels: Sequence[Kernel], spare: Iterable[str]) -> list[Kernel]:
-    """Returns the kernels whose names are not in ``spare``.
+    """Returns the kernels that ``spare`` does not name.
+
+    Args:
+        kernels: of one network or several.
+        spare: names as `named` takes them.
 
     Raises:
         ValueError: a name in ``spare`` is no kernel's; says which are, and the nearest.
     """
-    names = [kernel.name for kernel in kernels]
-    spare = [spare] if isinstance(spare, str) else list(spare)
-    for name in spare:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(
-                f"No kernel to spare is named {name!r}.{hint} Kernels: {', '.join(names)}."
-            )
-    return [kernel for kernel in kernels if kernel.name not in spare]
+    names = [spare] if isinstance(spare, str) else spare
+    spared = {kernel.name for name in names for kernel in named(kernels, name, "to spare")}
+    return [kernel for kernel in kernels if kernel.name not in spared]
+
+
+def named(kernels: Sequence[Kernel], name: str, purpose: str) -> list[Kernel]:
+    """Returns the kernels that a name stands for.
+
+    Args:
+        kernels: of one network or several.
+        name: of a layer, for all its kernels; ``layer/attribute`` for one of them; ``"first"`` or
+            ``"last"`` for the first or last layer of each network, unless a layer is called so.
+        purpose: what the name is for, for the message.
+
+    Raises:
+        ValueError: it stands for none; says which names there are, and the nearest.
+    """
+    found = [k for k in kernels if name in (k.layer, k.name, f"{k.layer}/{k.attribute}")]
+    if not found and name in ("first", "last"):
+        found = _end(kernels, name)
+    if not found:
+        names = [kernel.name for kernel in kernels]
+        raise ValueError(
+            f"No kernel {purpose} is named {name!r}.{did_you_mean(name, names)} "
+            f"Kernels: {', '.join(names)}."
+        )
+    return found
+
+
+def _end(kernels: Sequence[Kernel], which: str) -> list[Kernel]:
+    """Returns the kernels of the first or last layer of each network."""
+    ordered = kernels if which == "last" else list(reversed(kernels))
+    layers = {kernel.network: kernel.layer for kernel in ordered}
+    return [kernel for kernel in kernels if kernel.layer == layers[kernel.network]]
 
 
 def layers_in_order(module: tf.Module) -> list[tf.keras.layers.Layer]:
@@ -98,3 +171,8 @@ def _is_new_matrix(layer: Any, attribute: str, seen: set[int]) -> bool:
     return (
         isinstance(variable, tf.Variable) and variable.shape.rank >= 2 and id(variable) not in seen
     )
+
+
+def _gates(layer: Any) -> int:
+    recurrent = getattr(layer, "recurrent_kernel", None)
+    return 1 if recurrent is None else int(recurrent.shape[-1] // recurrent.shape[-2])

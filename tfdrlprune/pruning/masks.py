@@ -21,42 +21,6 @@ from tfdrlprune.pruning.kernels import Kernel
 Array = NDArray[Any]
 
 
-def lowest(scores: Array, zeros: int, previous: Array | None = None) -> Array:
-    """Returns the mask that removes exactly ``zeros`` weights, those with the lowest scores.
-
-    Among equal scores the weights that ``previous`` had removed go first, then those with the
-    lowest index, so that the count is exact where many scores are equal.
-
-    Args:
-        scores: any shape; must be finite.
-        zeros: how many to remove, in [0, scores.size].
-        previous: the mask so far, shaped as ``scores``.
-
-    Returns:
-        float32, shaped as ``scores``: 1 = the weight stays.
-
-    Raises:
-        ValueError: a score is NaN or infinite.
-
-    Example:
-        >>> lowest(np.array([3.0, 1.0, 1.0, 2.0]), zeros=1)
-        array([1., 0., 1., 1.], dtype=float32)
-    """
-    flat = np.ravel(scores)
-    if not np.isfinite(flat).all():
-        raise ValueError("A weight's score is NaN or infinite: training diverged before pruning.")
-    mask = np.ones(flat.size, np.float32)
-    if zeros:
-        threshold = np.partition(flat, zeros - 1)[zeros - 1]
-        mask[flat < threshold] = 0.0
-        ties = np.flatnonzero(flat == threshold)
-        if previous is not None:
-            kept = np.ravel(previous)[ties] != 0.0
-            ties = np.concatenate([ties[~kept], ties[kept]])
-        mask[ties[: zeros - int(np.count_nonzero(mask == 0.0))]] = 0.0
-    return mask.reshape(scores.shape)
-
-
 class Masks:
     """The masks of some kernels, in force until `remove`.
 

@@ -1,4 +1,4 @@
-"""The pruner: puts a schedule, a criterion and a distribution into masks at each step."""
+"""The pruner: puts what a schedule and a selection ask for into masks at each step."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tfdrlprune._tf import read, tf, write
 
 import numpy as np
 
-from tfdrlprune.pruning.criteria import CRITERIA
-from tfdrlprune.pruning.distribution import DISTRIBUTIONS
 from tfdrlprune.pruning.kernels import Kernel
-from tfdrlprune.pruning.masks import Masks, lowest
-from tfdrlprune.pruning.schedules import Schedule
+from tfdrlprune.pruning.masks import Masks
+from tfdrlprune.pruning.selector import Selector
+from tfdrlprune.pruning.updates import Schedule
+from tfdrlprune.recipe import Selection
 
 
 class Pruner:
@@ -22,9 +22,12 @@ class Pruner:
     Args:
         kernels: what is pruned.
         schedule: how much at which optimizer step.
-        distribution: "erk", "uniform" or "global".
-        criterion: "magnitude".
+        selection: which weights; a `Recipe` is one. What it spares is not asked here.
         followers: for each kernel the variables that are masked with it.
+        seed: of the random criterion.
+
+    Raises:
+        ValueError: the selection cannot end where the schedule does, or names no kernel.
 
     Attributes:
         masks: in force from construction on.
@@ -35,13 +38,12 @@ class Pruner:
         self,
         kernels: Sequence[Kernel],
         schedule: Schedule,
-        distribution: str,
-        criterion: str,
+        selection: Selection,
         followers: Sequence[Sequence[Any]] = (),
+        seed: int = 0,
     ):
         self._schedule = schedule
-        self._distribution = DISTRIBUTIONS[distribution]
-        self._criterion = CRITERIA[criterion]
+        self._selector = Selector(kernels, selection, schedule.final_sparsity, seed)
         self.masks = Masks(kernels, followers)
         # In the checkpoint: a resumed run must not repeat the update that was due last.
         self._last_due = tf.Variable(-1, dtype=tf.int64, trainable=False, name="last_due")
@@ -55,15 +57,9 @@ class Pruner:
         if due is None or due == int(read(self._last_due)):
             return False
         write(self._last_due, np.int64(due))
-        scores = [self._criterion(read(kernel.variable)) for kernel in self.masks.kernels]
-        zeros = round(self._schedule.sparsity(due) * sum(score.size for score in scores))
-        counts = self._distribution(scores, zeros)
-        self.masks.assign(
-            [
-                lowest(score, count, previous)
-                for score, count, previous in zip(scores, counts, self.masks.numpy(), strict=True)
-            ]
-        )
+        values = [read(kernel.variable) for kernel in self.masks.kernels]
+        sparsity = self._schedule.sparsity(due)
+        self.masks.assign(self._selector.masks(values, sparsity, self.masks.numpy()))
         return True
 
     def sparsity(self) -> dict[str, float]:

@@ -1,103 +1,174 @@
-"""Schedules: how much is removed at which optimizer step.
+"""Schedules: how much is removed at which optimizer step, as functions of the step.
 
-tfmot's ``PolynomialDecay`` and ``ConstantSparsity`` are taken as they are; so is any plain function
-from a step to a sparsity.
+Beside these, tfmot's ``PolynomialDecay`` and ``ConstantSparsity`` are taken as they are, and so is
+any function of yours from a step to a sparsity.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable
-from typing import Any
-
-from tfdrlprune._tf import tf, tfmot
+from dataclasses import dataclass
 
 from tfdrlprune.recipe import Recipe, check_sparsity
+from tfdrlprune.recipe.checks import check_number
 
 DEFAULT_FREQUENCY = 100
 
 
-class Schedule:
-    """What a schedule asks for, without one eager TensorFlow call per optimizer step.
+@dataclass(frozen=True, kw_only=True)
+class Rise:
+    """Sparsity that rises between two steps, once or several times; a function of the step.
 
-    A batch may fuse hundreds of optimizer steps, so the callback asks which pruning step was due
-    last, not what is due now.
+    In each of ``cycles`` equal parts of the range it is
 
-    Args:
-        source: a tfmot ``PruningSchedule``, or a function of the step (int) that returns the
-            sparsity.
-        frequency: steps between two mask updates where ``source`` is a function.
+        final + (initial - final) * (1 - p) ** power,
+
+    where p in [0, 1) is the share of the part that is over; from ``end_step`` on it is ``final``.
+
+    Attributes:
+        initial_sparsity: at ``begin_step``, and where each further cycle begins.
+        final_sparsity: what each cycle rises to.
+        begin_step: first optimizer step at which masks are updated.
+        end_step: step at which the final sparsity is reached.
+        frequency: steps between two mask updates.
+        power: 1 is linear, 3 the cubic of Zhu & Gupta.
+        cycles: how often it rises.
 
     Raises:
-        TypeError: ``source`` is neither.
-        ValueError: the frequency is below 1.
+        ValueError: a value is out of its range.
     """
 
-    def __init__(self, source: Any, frequency: int = DEFAULT_FREQUENCY):
-        self._sparsity_at: Callable[[int], float]
-        if _is_tfmot_schedule(source):
-            self.begin_step = int(source.begin_step)
-            # tfmot's -1 means "for ever".
-            self.end_step = int(source.end_step) if source.end_step != -1 else None
-            self.frequency = int(source.frequency)
-            self._sparsity_at = lambda step: float(source(tf.constant(step, tf.int64))[1])
-        elif callable(source):
-            self.begin_step, self.end_step, self.frequency = 0, None, frequency
-            self._sparsity_at = lambda step: float(source(step))
-        else:
-            raise TypeError(
-                "schedule is a tfmot pruning schedule such as tp.PolynomialDecay(0.0, 0.9, "
-                f"begin_step=0, end_step=1000), or a function of the step. Received: {source!r}."
+    initial_sparsity: float
+    final_sparsity: float
+    begin_step: int
+    end_step: int
+    frequency: int = DEFAULT_FREQUENCY
+    power: float = 3.0
+    cycles: int = 1
+
+    def __post_init__(self) -> None:
+        check_sparsity(self.initial_sparsity, "the schedule's beginning")
+        check_sparsity(self.final_sparsity, "the schedule's end")
+        for name in ("begin_step", "end_step", "frequency", "cycles"):
+            check_number(name, getattr(self, name), whole=True)
+        if not 0 <= self.begin_step <= self.end_step:
+            raise ValueError(
+                "A schedule has 0 <= begin_step <= end_step. "
+                f"Received: begin_step={self.begin_step}, end_step={self.end_step}."
             )
-        if self.frequency < 1:
-            raise ValueError(f"frequency is at least 1 step. Received: {self.frequency}.")
+        if self.cycles < 1:
+            raise ValueError(f"cycles is at least 1. Received: cycles={self.cycles}.")
 
-    def last_due(self, step: int) -> int | None:
-        """Returns the last step up to ``step`` at which masks are updated; None if there is none.
-
-        Unlike tfmot, the end step always counts, so that the final sparsity is reached even where
-        ``frequency`` does not divide ``end_step - begin_step``.
-        """
-        if step < self.begin_step:
-            return None
-        if self.end_step is not None and step >= self.end_step:
-            return self.end_step
-        return step - (step - self.begin_step) % self.frequency
-
-    def sparsity(self, step: int) -> float:
-        """Returns the sparsity asked for at a step that is due.
-
-        Raises:
-            ValueError: the schedule gave something that is no sparsity.
-        """
-        return check_sparsity(self._sparsity_at(step), f"the schedule at step {step}")
+    def __call__(self, step: int) -> float:
+        """Returns the sparsity at an optimizer step."""
+        if step >= self.end_step:
+            return self.final_sparsity
+        length = self.end_step - self.begin_step
+        # In whole numbers, so that a cycle begins exactly where it should.
+        over = max(step - self.begin_step, 0) * self.cycles % length / length
+        span = self.initial_sparsity - self.final_sparsity
+        return self.final_sparsity + span * (1.0 - over) ** self.power
 
 
-def from_recipe(recipe: Recipe, steps: int) -> Any:
-    """Returns the schedule of a recipe for a run of ``steps`` optimizer steps.
+def one_shot(sparsity: float, at: int) -> Rise:
+    """Returns a schedule that removes everything at one step.
 
-    It is tfmot's cubic ``PolynomialDecay`` from 0 (Zhu & Gupta 2017, "To prune, or not to prune").
+    Example:
+        >>> one_shot(0.9, at=100)(100)
+        0.9
     """
+    return Rise(initial_sparsity=0.0, final_sparsity=sparsity, begin_step=at, end_step=at)
+
+
+def linear(
+    sparsity: float,
+    begin_step: int,
+    end_step: int,
+    *,
+    initial_sparsity: float = 0.0,
+    frequency: int = DEFAULT_FREQUENCY,
+) -> Rise:
+    """Returns a schedule that removes equally much at every update.
+
+    Example:
+        >>> linear(0.5, 0, 100)(50)
+        0.25
+    """
+    return Rise(
+        initial_sparsity=initial_sparsity,
+        final_sparsity=sparsity,
+        begin_step=begin_step,
+        end_step=end_step,
+        frequency=frequency,
+        power=1.0,
+    )
+
+
+def cubic(
+    sparsity: float,
+    begin_step: int,
+    end_step: int,
+    *,
+    initial_sparsity: float = 0.0,
+    frequency: int = DEFAULT_FREQUENCY,
+) -> Rise:
+    """Returns a schedule that removes much at first and ever less towards the end.
+
+    Zhu & Gupta 2017, "To prune, or not to prune"; tfmot's ``PolynomialDecay`` with power 3.
+
+    Example:
+        >>> cubic(0.5, 0, 100)(50)
+        0.4375
+    """
+    return Rise(
+        initial_sparsity=initial_sparsity,
+        final_sparsity=sparsity,
+        begin_step=begin_step,
+        end_step=end_step,
+        frequency=frequency,
+    )
+
+
+def cyclical(
+    sparsity: float,
+    begin_step: int,
+    end_step: int,
+    *,
+    cycles: int = 4,
+    initial_sparsity: float = 0.0,
+    frequency: int = DEFAULT_FREQUENCY,
+) -> Rise:
+    """Returns a schedule of several cubic rises; between them weights may come back.
+
+    The idea is that of Srinivas et al. 2022, "Cyclical Pruning for Sparse Neural Networks": a
+    weight that was removed wrongly in one cycle can recover in the next. Here all cycles are of
+    the same length and rise from the same to the same sparsity. What comes back starts at zero.
+
+    Example:
+        >>> schedule = cyclical(0.5, 0, 200, cycles=2)
+        >>> [schedule(step) for step in (50, 100, 150, 200)]
+        [0.4375, 0.0, 0.4375, 0.5]
+    """
+    return Rise(
+        initial_sparsity=initial_sparsity,
+        final_sparsity=sparsity,
+        begin_step=begin_step,
+        end_step=end_step,
+        frequency=frequency,
+        cycles=cycles,
+    )
+
+
+def from_recipe(recipe: Recipe, steps: int) -> Rise:
+    """Returns the schedule of a recipe for a run of ``steps`` optimizer steps, rising from 0."""
     begin = int(recipe.begin * steps)
-    return tfmot().sparsity.keras.PolynomialDecay(
-        0.0,
-        recipe.sparsity,
+    if recipe.schedule == "one_shot":
+        return one_shot(recipe.sparsity, begin)
+    return Rise(
+        initial_sparsity=0.0,
+        final_sparsity=recipe.sparsity,
         begin_step=begin,
         end_step=max(int(recipe.end * steps), begin + 1),
         frequency=recipe.frequency,
+        power=1.0 if recipe.schedule == "linear" else 3.0,
+        cycles=recipe.cycles if recipe.schedule == "cyclical" else 1,
     )
-
-
-def _is_tfmot_schedule(source: Any) -> bool:
-    # By what it offers, not by its class: importing tfmot takes a second.
-    return callable(source) and all(
-        _is_integer(getattr(source, name, None)) for name in ("begin_step", "end_step", "frequency")
-    )
-
-
-def _is_integer(value: Any) -> bool:
-    try:
-        operator.index(value)
-    except TypeError:
-        return False
-    return True

@@ -1,0 +1,208 @@
+"""Granularity: which weights go together, and what a group of them scores.
+
+A kernel is taken as a matrix [inputs, outputs], see `Kernel.outputs`. Elements and N:M choose
+single weights, N:M among those that its pattern does not keep; blocks and units are groups, told by
+an integer for each weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfdrlprune.pruning.kernels import Kernel
+from tfdrlprune.pruning.ranking import Offer
+from tfdrlprune.recipe import Selection
+from tfdrlprune.recipe.forms import Pattern
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """A partition of a matrix's weights.
+
+    Attributes:
+        owner: [weights], the group of each weight, row by row; every group has some.
+        sizes: [groups], weights in each.
+    """
+
+    owner: Array
+    sizes: Array = field(init=False)
+    _by_owner: Array = field(init=False)
+    _starts: Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        sizes = np.bincount(self.owner)
+        object.__setattr__(self, "sizes", sizes)
+        object.__setattr__(self, "_by_owner", np.argsort(self.owner, kind="stable"))
+        object.__setattr__(self, "_starts", np.cumsum(sizes) - sizes)
+
+    def score(self, scores: Array, how: str) -> Array:
+        """Returns [groups], float64: the "mean", the "max" or, for "l2", the root mean square.
+
+        The size is divided out of the L2 norm, so that the smaller groups at a matrix's edge are
+        comparable with the others, and so are the units of different kernels.
+        """
+        ordered = scores[self._by_owner].astype(np.float64)
+        if how == "max":
+            return np.maximum.reduceat(ordered, self._starts)
+        if how == "l2":
+            return np.sqrt(np.add.reduceat(ordered**2, self._starts) / self.sizes)
+        return np.add.reduceat(ordered, self._starts) / self.sizes
+
+    def any(self, flags: Array) -> Array:
+        """Returns [groups]: whether the flag of any weight is set."""
+        return np.bincount(self.owner, weights=flags) > 0
+
+
+def blocks(inputs: int, outputs: int, pattern: Pattern) -> Groups:
+    """Returns blocks of ``height`` inputs by ``width`` outputs; those at the edges are smaller.
+
+    Example:
+        >>> blocks(3, 3, Pattern("block", 2, 2)).owner.reshape(3, 3)
+        array([[0, 0, 1],
+               [0, 0, 1],
+               [2, 2, 3]])
+    """
+    rows = np.arange(inputs)[:, None] // pattern.height
+    columns = np.arange(outputs) // pattern.width
+    return Groups(np.ravel(rows * (-(-outputs // pattern.width)) + columns))
+
+
+def units(inputs: int, outputs: int, gates: int) -> Groups:
+    """Returns the columns; a recurrent unit has one in every gate, which lie side by side.
+
+    Example:
+        >>> units(1, 8, gates=4).owner
+        array([0, 1, 0, 1, 0, 1, 0, 1])
+    """
+    return Groups(np.tile(np.arange(outputs) % (outputs // gates), inputs))
+
+
+def beyond_pattern(scores: Array, kept: Array, outputs: int, pattern: Pattern) -> Array:
+    """Returns the indices of the weights that N:M does not keep, ascending.
+
+    Of every M consecutive inputs of an output all but the N with the highest scores go; of fewer at
+    the end, all but N too. Among equal scores those that are gone already go first, then those with
+    the lowest index.
+
+    Args:
+        scores: [inputs * outputs], row by row.
+        kept: [inputs * outputs], whether a weight has been there until now.
+        outputs: columns of the matrix.
+        pattern: of kind "n:m".
+    """
+    inputs = scores.size // outputs
+    missing = -inputs % pattern.of
+    # What lacks at the end counts as gone: then N of what is there are left.
+    padded = np.pad(
+        scores.reshape(inputs, outputs), ((0, missing), (0, 0)), constant_values=-np.inf
+    )
+    there = np.pad(kept.reshape(inputs, outputs), ((0, missing), (0, 0)))
+    shape = (-1, pattern.of, outputs)
+    order = np.lexsort((there.reshape(shape), padded.reshape(shape)), axis=1)
+    gone = np.zeros(order.shape, bool)
+    np.put_along_axis(gone, order[:, : pattern.of - pattern.kept], True, axis=1)
+    return np.flatnonzero(gone.reshape(-1, outputs)[:inputs])
+
+
+@dataclass(frozen=True)
+class Part:
+    """Kernels that are pruned as one matrix, mostly a single one.
+
+    Attributes:
+        members: indices of the kernels; their matrices stand one below the other.
+        kernels: these kernels.
+        pattern: what goes together.
+        groups: the partition by blocks or units; None where single weights are chosen.
+    """
+
+    members: tuple[int, ...]
+    kernels: tuple[Kernel, ...]
+    pattern: Pattern
+    groups: Groups | None
+
+    def offer(self, scores: Sequence[Array], masks: Sequence[Array], selection: Selection) -> Offer:
+        """Returns what may go now.
+
+        Args:
+            scores: of all kernels, each shaped as its kernel.
+            masks: of all kernels, as they are.
+            selection: the group score and the threshold.
+
+        Raises:
+            ValueError: a score is NaN or infinite.
+        """
+        flat, kept = self._flat(scores), self._flat(masks) != 0
+        if not np.isfinite(flat).all():
+            raise ValueError(
+                "A weight's score is NaN or infinite: training diverged before pruning."
+            )
+        sizes = None
+        if self.groups is not None:
+            flat = self.groups.score(flat, selection.group_score)
+            kept, sizes = self.groups.any(kept), self.groups.sizes
+        index = self._index(flat, kept, selection.threshold)
+        if index is not None:
+            flat, kept = flat[index], kept[index]
+            sizes = None if sizes is None else sizes[index]
+        shape_sum = sum(sum(kernel.shape) for kernel in self.kernels)
+        weights = sum(int(np.prod(kernel.shape)) for kernel in self.kernels)
+        return Offer(flat, kept, sizes, weights, shape_sum, index)
+
+    def masks(self, offer: Offer, zeros: int) -> list[tuple[int, Array]]:
+        """Returns the index of each member and its mask, with ``zeros`` weights removed in all."""
+        mask = offer.mask(zeros)
+        if offer.index is not None:
+            everything = offer.weights if self.groups is None else self.groups.sizes.size
+            mask, some = np.ones(everything, np.float32), mask
+            mask[offer.index] = some
+        if self.groups is not None:
+            mask = mask[self.groups.owner]
+        ends = np.cumsum([int(np.prod(kernel.shape)) for kernel in self.kernels])[:-1]
+        shapes = [kernel.shape for kernel in self.kernels]
+        return [
+            (member, flat.reshape(shape))
+            for member, flat, shape in zip(self.members, np.split(mask, ends), shapes, strict=True)
+        ]
+
+    def _flat(self, arrays: Sequence[Array]) -> Array:
+        # Rows of one kernel come before those of the next, and all have the same columns.
+        if len(self.members) == 1:
+            return np.ravel(arrays[self.members[0]])
+        return np.concatenate([np.ravel(arrays[member]) for member in self.members])
+
+    def _index(self, scores: Array, kept: Array, threshold: float | None) -> Array | None:
+        """Returns which groups may go; None where all may."""
+        index = None
+        if self.pattern.kind == "n:m":
+            index = beyond_pattern(scores, kept, self.kernels[0].outputs, self.pattern)
+        if threshold is None:
+            return index
+        below = scores < threshold
+        return np.flatnonzero(below) if index is None else index[below[index]]
+
+
+def parts_of(kernels: Sequence[Kernel], pattern: Pattern) -> list[Part]:
+    """Returns the kernels as parts: each by itself, but with units a recurrent layer's together."""
+    together: dict[Any, list[int]] = {}
+    for index, kernel in enumerate(kernels):
+        shared = pattern.kind == "unit" and kernel.attribute in ("kernel", "recurrent_kernel")
+        together.setdefault(kernel.layer if shared else index, []).append(index)
+    return [_part(members, [kernels[m] for m in members], pattern) for members in together.values()]
+
+
+def _part(members: Sequence[int], kernels: Sequence[Kernel], pattern: Pattern) -> Part:
+    outputs = kernels[0].outputs
+    inputs = sum(int(np.prod(kernel.shape)) for kernel in kernels) // outputs
+    groups = None
+    if pattern.kind == "unit":
+        groups = units(inputs, outputs, kernels[0].gates)
+    elif pattern.kind == "block" and pattern.height * pattern.width > 1:
+        groups = blocks(inputs, outputs, pattern)
+    return Part(tuple(members), tuple(kernels), pattern, groups)

@@ -1,0 +1,113 @@
+"""Recipe: every choice of a compression, in one frozen dataclass, to and from TOML.
+
+The command line's flags are made from its fields, and an artifact carries its recipe.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tfdrlprune.recipe.checks import check_choice, check_number, check_sparsity, did_you_mean
+from tfdrlprune.recipe.selection import Selection
+
+__all__ = ["PRECISIONS", "SCHEDULES", "Recipe", "Selection", "check_sparsity"]
+
+PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
+SCHEDULES = ("cubic", "linear", "one_shot", "cyclical")
+
+
+def _option(default: Any, help_text: str, choices: tuple[str, ...] | None = None) -> Any:
+    return field(default=default, metadata={"help": help_text, "choices": choices})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Selection):
+    """What to remove, when, and in which precision to store the rest; see `Selection` for which.
+
+    Attributes:
+        sparsity: fraction of the prunable kernels' weights that are removed, in [0, 1).
+        schedule: how it is reached: "cubic" (Zhu & Gupta 2017), "linear", "one_shot" at ``begin``,
+            or "cyclical".
+        cycles: rises of the cyclical schedule.
+        begin: share of the run at which pruning begins, in [0, 1).
+        end: share of the run at which the full sparsity is reached, in (begin, 1].
+        frequency: optimizer steps between two mask updates.
+        precision: of the artifact: "float32", "float16", "dynamic", "int8" or "int16x8".
+
+    Raises:
+        ValueError: a value is out of its range; says the range and what was received.
+
+    Example:
+        >>> Recipe(sparsity=0.9, precision="int8").to_dict()["precision"]
+        'int8'
+    """
+
+    sparsity: float = _option(0.9, "Fraction of weights to remove, in [0, 1).")
+    schedule: str = _option("cubic", "How the sparsity is reached.", SCHEDULES)
+    cycles: int = _option(4, "Rises of the cyclical schedule.")
+    begin: float = _option(0.2, "Share of the run at which pruning begins.")
+    end: float = _option(0.6, "Share of the run at which the full sparsity is reached.")
+    frequency: int = _option(100, "Optimizer steps between two mask updates.")
+    precision: str = _option("float32", "Precision of the artifact.", PRECISIONS)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_sparsity(self.sparsity)
+        self.pattern.check_final(self.sparsity)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("precision", self.precision, PRECISIONS)
+        for name in ("begin", "end"):
+            check_number(name, getattr(self, name))
+        for name in ("frequency", "cycles"):
+            check_number(name, getattr(self, name), whole=True)
+        if not 0.0 <= self.begin < self.end <= 1.0:
+            raise ValueError(
+                "Pruning begins and ends within the run: 0 <= begin < end <= 1. "
+                f"Received: begin={self.begin!r}, end={self.end!r}."
+            )
+        if self.frequency < 1:
+            raise ValueError(f"frequency is at least 1 step. Received: {self.frequency!r}.")
+        if self.cycles < 1:
+            raise ValueError(f"cycles is at least 1. Received: cycles={self.cycles!r}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as JSON values."""
+        values = dataclasses.asdict(self)
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Recipe:
+        """Returns the recipe with these fields; the others keep their defaults.
+
+        Raises:
+            ValueError: a key is no field; names the nearest one.
+        """
+        known = [each.name for each in dataclasses.fields(Recipe)]
+        for key in values:
+            if key not in known:
+                raise ValueError(
+                    f"A recipe has no field {key!r}.{did_you_mean(key, known)} "
+                    f"Fields: {', '.join(known)}."
+                )
+        return Recipe(**dict(values))
+
+    def to_toml(self) -> str:
+        """Returns the recipe as TOML; what is None is left out, since TOML has no such value."""
+        import tomli_w
+
+        return tomli_w.dumps({k: v for k, v in self.to_dict().items() if v is not None})
+
+    @staticmethod
+    def from_toml(text: str) -> Recipe:
+        """Returns the recipe that a TOML text describes.
+
+        Raises:
+            ValueError: it is no TOML, has an unknown key, or a value is out of range.
+        """
+        parser = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+        return Recipe.from_dict(parser.loads(text))
