@@ -127,3 +127,22 @@ def test_a_policy_wrapped_by_tfmot_is_stripped_on_the_way_in():
 def test_neither_environment_nor_observations_is_refused():
     with pytest.raises(ValueError, match="needs an environment, or observations"):
         tp.compress(balancer(), None)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "removed"),
+    [
+        # The layer of outputs stays; 16 of 32 columns of 4 weights go.
+        ({"granularity": "unit", "sparsity": 0.5}, (64, 0)),
+        # 115 of 192 stay, shared as 36 : 34, so 68.9 and 8.1 go: in blocks of 4, 68 and 8.
+        ({"granularity": "block:4x1", "sparsity": 0.4}, (68, 8)),
+        ({"granularity": "2:4", "sparsity": 0.5}, (64, 32)),
+        ({"threshold": 1e-9, "sparsity": 0.5}, (0, 0)),
+    ],
+)
+def test_what_was_achieved_is_in_the_file_also_where_groups_go(recipe, removed):
+    result = compressed(recipe={"precision": "float32"} | recipe, judging=Judging(episodes=2))
+    kernels = [result.policy.model.get_layer(name).kernel for name in ("hidden", "outputs")]
+    assert tuple(int(np.sum(kernel.numpy() == 0)) for kernel in kernels) == removed
+    total = 128 if recipe.get("granularity") == "unit" else 192
+    assert result.report.stages[1].sparsity == sum(removed) / total
