@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Protocol, runtime_checkable
 
-from tfdrlprune._tf import tf
+from tfdrlprune._tf import read, tf
 
 from tfdrlprune.pruning import schedules
 from tfdrlprune.pruning.kernels import Kernel, find_kernels, prunable
@@ -205,7 +205,7 @@ class PruningCallback(tf.keras.callbacks.Callback):
         if isinstance(self.model, HasNetworks):
             return self.model.optimizer_step()
         iterations = getattr(self.model.optimizer, "iterations", None)
-        return self._batches if iterations is None else int(iterations.numpy())
+        return self._batches if iterations is None else int(read(iterations))
 
     def _update(self) -> bool:
         return self._pruner is not None and self._pruner.update(self._step())

@@ -45,6 +45,7 @@ class Pruner:
         self._schedule = schedule
         self._selector = Selector(kernels, selection, schedule.final_sparsity, seed)
         self.masks = Masks(kernels, followers)
+        self._seen: int | None = None
         # In the checkpoint: a resumed run must not repeat the update that was due last.
         self._last_due = tf.Variable(-1, dtype=tf.int64, trainable=False, name="last_due")
         self.checkpointable = tf.train.Checkpoint(
@@ -54,7 +55,11 @@ class Pruner:
     def update(self, step: int) -> bool:
         """Updates the masks if an update is due at ``step``; returns whether it was."""
         due = self._schedule.last_due(step)
-        if due is None or due == int(read(self._last_due)):
+        # A fit of single steps asks every time, and reading a variable takes 10 us.
+        if due is None or due == self._seen:
+            return False
+        self._seen = due
+        if due == int(read(self._last_due)):
             return False
         write(self._last_due, np.int64(due))
         values = [read(kernel.variable) for kernel in self.masks.kernels]
