@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class ReplaySettings:
-    """What `OffPolicySettings` and `SacSettings` share.
+    """What `OffPolicySettings` (of DQN) and `SacSettings` share.
 
     Attributes:
         batch_size: transitions in an optimizer step.

@@ -22,7 +22,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class OffPolicySettings(ReplaySettings):
-    """How `AgentTrainer` collects for and trains a DQN agent.
+    """How `AgentTrainer` collects for and trains a DQN agent; see `ReplaySettings` for the rest.
 
     Attributes:
         batch_size: transitions in an optimizer step.
@@ -34,11 +34,6 @@ class OffPolicySettings(ReplaySettings):
             policy is refreshed as often, and 512 was too stale to learn CartPole.
         final_learning_rate: share of the learning rate that is left at the end of the run, falling
             linearly; 1 leaves it alone.
-        stacked_frames: store single frames of observations that are stacks of this many: a quarter
-            of the memory for stacks of four, and the same training to the bit; one number means
-            uint8 images, or one number for each part of the observation. Images also want
-            fewer ``fused_steps``, as the batches of all of them are in memory at once.
-        stack_axis: along which they are stacked, where their number does not tell.
         exploration: share of the run over which epsilon falls linearly from 1 to the agent's own.
     """
 

@@ -22,7 +22,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class SacSettings(ReplaySettings):
-    """How `AgentTrainer` collects for and trains a SAC agent.
+    """How `AgentTrainer` collects for and trains a SAC agent; see `ReplaySettings` for the rest.
 
     Attributes:
         batch_size: transitions in an optimizer step.
