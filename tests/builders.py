@@ -160,3 +160,23 @@ class Dot(gymnasium.Env[Any, Any]):
             1, 256, frame.shape[2:], dtype=np.uint8
         )
         return frame
+
+
+class Reach(gymnasium.Env[Any, Any]):
+    """Two numbers are to be answered by themselves, in bounds that are not symmetric."""
+
+    observation_space = gymnasium.spaces.Dict(
+        camera=gymnasium.spaces.Box(0, 255, (2, 2, 1), np.uint8),
+        wanted=gymnasium.spaces.Box(-1, 1, (2,)),
+    )
+    action_space = gymnasium.spaces.Box(np.float32([-2, 0]), np.float32([2, 10]))
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.wanted = self.np_random.uniform(-1, 1, 2).astype(np.float32)
+        return {"camera": np.full((2, 2, 1), 255, np.uint8), "wanted": self.wanted}, {}
+
+    def step(self, action: Any) -> Any:
+        assert self.action_space.contains(action), action
+        off = (action - [0, 5]) / [2, 5] - self.wanted
+        return self.reset()[0], -float(np.square(off).sum()), True, False, {}

@@ -9,6 +9,7 @@ from builders import CHOICE, FORCE, VECTOR, Scale, dqn, greedy, ppo, randomize
 
 # isort: split
 import tensorflow_probability as tfp
+from tf_agents.agents.ddpg import actor_network
 from tf_agents.agents.dqn import dqn_agent
 from tf_agents.networks import (
     actor_distribution_network,
@@ -18,6 +19,7 @@ from tf_agents.networks import (
     q_rnn_network,
     sequential,
 )
+from tf_agents.policies import actor_policy
 from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import time_step as ts
 
@@ -176,6 +178,26 @@ def test_code_at_the_end_that_does_something_else_is_found_out():
     actor = sequential.Sequential([*layers, tf.keras.layers.Lambda(backwards)], input_spec=VECTOR)
     with pytest.raises(ValueError, match=r"acts differently: \d+ of 256 actions"):
         policies.from_agent(ppo(actor=actor, action=CHOICE, fc_layer_params=(8,)))
+
+
+@pytest.mark.parametrize(("observation", "conv"), [(VECTOR, None), (IMAGE, [(4, 3, 2)])])
+def test_a_deterministic_actor_becomes_its_squashed_outputs(observation, conv):
+    actor = actor_network.ActorNetwork(
+        observation, FORCE, fc_layer_params=(8,), conv_layer_params=conv
+    )
+    actor.create_variables()
+    for index, variable in enumerate(actor.variables):
+        randomize([variable], seed=index)
+    actor.variables[0].assign(actor.variables[0] / (255.0 if conv else 1.0))
+    policy = policies.from_agent(
+        actor_policy.ActorPolicy(ts.time_step_spec(observation), FORCE, actor)
+    )
+    batch = nested()["camera"] if conv else vectors()
+    actions = policy(batch)
+    np.testing.assert_allclose(actions, actor(tf.constant(batch))[0], atol=1e-5)
+    assert np.ptp(actions, axis=0).min() > 0.5
+    assert policy.head == Head("tanh", 2.0, (0.0, 1.0))
+    assert policy.model.get_layer("outputs").activation is tf.keras.activations.linear
 
 
 def test_images_and_several_observations_go_through_their_own_layers():

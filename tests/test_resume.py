@@ -22,6 +22,9 @@ RUN = """
     elif algo == "sac":
         agent = tp.agents.sac(env, hidden=(32, 32))
         settings = tp.agents.SacSettings(fused_steps=64, batch_size=32)
+    elif algo == "td3":
+        agent = tp.agents.td3(env, hidden=(32, 32))
+        settings = tp.agents.Td3Settings(fused_steps=64, batch_size=32)
     else:
         agent = tp.agents.ppo(env, hidden=(32, 32))
         settings = tp.agents.OnPolicySettings(rollout_length=32, epochs=2, minibatch_size=64)
@@ -73,6 +76,7 @@ def run(folder, env, algo, *, kill_after=None):
         ("Acrobot-v1", "dqn"),
         ("Pendulum-v1", "ppo"),
         ("Pendulum-v1", "sac"),
+        ("Pendulum-v1", "td3"),
     ],
 )
 def test_a_run_killed_and_resumed_ends_in_the_same_bits(env, algo, tmp_path):

@@ -8,6 +8,7 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 import gymnasium
 import numpy as np
 import pytest
+from builders import Reach
 from scipy import stats
 from tf_agents.agents.cql import cql_sac_agent
 from tf_agents.agents.ddpg import critic_network, critic_rnn_network
@@ -38,26 +39,6 @@ CQL = functools.partial(
     include_critic_entropy_term=False,
     use_lagrange_cql_alpha=False,
 )
-
-
-class Reach(gymnasium.Env):
-    """Two numbers are to be answered by themselves, in bounds that are not symmetric."""
-
-    observation_space = gymnasium.spaces.Dict(
-        camera=gymnasium.spaces.Box(0, 255, (2, 2, 1), np.uint8),
-        wanted=gymnasium.spaces.Box(-1, 1, (2,)),
-    )
-    action_space = gymnasium.spaces.Box(np.float32([-2, 0]), np.float32([2, 10]))
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.wanted = self.np_random.uniform(-1, 1, 2).astype(np.float32)
-        return {"camera": np.full((2, 2, 1), 255, np.uint8), "wanted": self.wanted}, {}
-
-    def step(self, action):
-        assert self.action_space.contains(action), action
-        off = (action - [0, 5]) / [2, 5] - self.wanted
-        return self.reset()[0], -float(np.square(off).sum()), True, False, {}
 
 
 def trainer_of(env="Pendulum-v1", **arguments):
@@ -333,7 +314,7 @@ def test_agents_built_elsewhere_are_trained_pruned_and_rebuilt(arguments):
 def test_agents_that_cannot_be_trained_are_refused_with_a_way_out():
     wide = tensor_spec.BoundedTensorSpec((1,), tf.float32, -np.inf, np.inf)
     for agent, message in (
-        (own_agent(kind=CQL), "PPOAgent and SacAgent. Received: CqlSacAgent"),
+        (own_agent(kind=CQL), "SacAgent and Td3Agent. Received: CqlSacAgent"),
         (
             own_agent(
                 actor=actor_distribution_rnn_network.ActorDistributionRnnNetwork,

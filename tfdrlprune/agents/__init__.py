@@ -5,6 +5,17 @@ from tfdrlprune.agents.ppo import ppo
 from tfdrlprune.agents.q_learner import OffPolicySettings
 from tfdrlprune.agents.sac import sac
 from tfdrlprune.agents.soft_actor_critic import SacSettings
+from tfdrlprune.agents.td3 import td3
+from tfdrlprune.agents.twin_delayed import Td3Settings
 from tfdrlprune.agents.updates import OnPolicySettings
 
-__all__ = ["OffPolicySettings", "OnPolicySettings", "SacSettings", "dqn", "ppo", "sac"]
+__all__ = [
+    "OffPolicySettings",
+    "OnPolicySettings",
+    "SacSettings",
+    "Td3Settings",
+    "dqn",
+    "ppo",
+    "sac",
+    "td3",
+]

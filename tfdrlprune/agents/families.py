@@ -8,17 +8,23 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 
-from tfdrlprune.agents.internals import actor_critic, q_learning, soft_actor_critic
+from tfdrlprune.agents.internals import (
+    actor_critic,
+    q_learning,
+    soft_actor_critic,
+    twin_delayed,
+)
 from tfdrlprune.agents.learner import Learner
 from tfdrlprune.agents.off_policy import OffPolicyLearner
 from tfdrlprune.agents.on_policy import OnPolicyLearner
 from tfdrlprune.agents.q_learner import OffPolicySettings, QLearner
 from tfdrlprune.agents.soft_actor_critic import SacSettings, SoftActorCriticLearner
+from tfdrlprune.agents.twin_delayed import Td3Settings, TwinDelayedLearner
 from tfdrlprune.agents.updates import OnPolicySettings
 from tfdrlprune.agents.vector import Vector
 from tfdrlprune.simulation import Environment
 
-Settings = OffPolicySettings | OnPolicySettings | SacSettings
+Settings = OffPolicySettings | OnPolicySettings | SacSettings | Td3Settings
 
 
 def learner_for(
@@ -39,13 +45,17 @@ def learner_for(
         vector = _vector(agent, env, num_envs, 4)
         method = SoftActorCriticLearner(agent, sac_parts, own)
         return OffPolicyLearner(agent, method, vector, seed)
+    if (td3_parts := twin_delayed(agent)) is not None:
+        own = _own_settings(agent, settings, Td3Settings)
+        vector = _vector(agent, env, num_envs, 4)
+        return OffPolicyLearner(agent, TwinDelayedLearner(agent, td3_parts, own), vector, seed)
     if (ppo_parts := actor_critic(agent)) is not None:
         own = _own_settings(agent, settings, OnPolicySettings)
         vector = _vector(agent, env, num_envs, 8)
         return OnPolicyLearner(agent, ppo_parts, vector, own, seed)
     raise ValueError(
-        "AgentTrainer trains TF-Agents DqnAgent, DdqnAgent, PPOAgent and SacAgent. Received: "
-        f"{type(agent).__name__}."
+        "AgentTrainer trains TF-Agents DqnAgent, DdqnAgent, PPOAgent, SacAgent and Td3Agent. "
+        f"Received: {type(agent).__name__}."
     )
 
 

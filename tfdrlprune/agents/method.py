@@ -1,4 +1,4 @@
-"""What DQN and SAC each add to learning from replay, and the settings that they share."""
+"""What DQN, SAC and TD3 each add to learning from replay, and the settings that they share."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tf_agents.trajectories import trajectory
 
-from tfdrlprune.pruning.callbacks import Followed
+from tfdrlprune.pruning.models import Followed
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class ReplaySettings:
-    """What `OffPolicySettings` (of DQN) and `SacSettings` share.
+    """What `OffPolicySettings` (of DQN), `SacSettings` and `Td3Settings` share.
 
     Attributes:
         batch_size: transitions in an optimizer step.

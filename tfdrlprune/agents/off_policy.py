@@ -1,4 +1,4 @@
-"""Learning from replay: what DQN and SAC share, collection and fused training steps."""
+"""Learning from replay: what DQN, SAC and TD3 share, collection and fused training steps."""
 
 from __future__ import annotations
 

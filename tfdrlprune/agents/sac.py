@@ -12,10 +12,10 @@ import numpy as np
 from tf_agents.agents.sac import sac_agent, tanh_normal_projection_network
 from tf_agents.networks import actor_distribution_network, value_network
 
+from tfdrlprune.agents.box_action import is_one_bounded_vector
 from tfdrlprune.agents.environments import action_spec as make_action_spec
 from tfdrlprune.agents.environments import spaces_of
 from tfdrlprune.agents.environments import time_step_spec as make_time_step_spec
-from tfdrlprune.agents.internals import is_bounded
 from tfdrlprune.agents.networks import front, initialize_orthogonal
 
 
@@ -58,7 +58,7 @@ def sac(  # noqa: PLR0913 (hyper-parameters)
     observation_space, action_space = spaces_of(env)
     time_step_spec = make_time_step_spec(observation_space)
     action_spec = make_action_spec(action_space)
-    if not _is_one_bounded_vector(action_spec):
+    if not is_one_bounded_vector(action_spec):
         raise ValueError(
             "SAC needs one Box of floats with finite bounds and shape [n]. Received: "
             f"{action_space}. Use DQN (one Discrete) or PPO, or wrap the environment in an "
@@ -124,12 +124,3 @@ def _usual_entropy(action: Any) -> float:
     """Returns -n in the units of the action: a density scales with the volume."""
     half = np.broadcast_to((action.maximum - action.minimum) / 2, action.shape)
     return float(np.log(half).sum() - half.size)
-
-
-def _is_one_bounded_vector(spec: Any) -> bool:
-    return (
-        isinstance(spec, tf.TypeSpec)
-        and spec.dtype.is_floating
-        and spec.shape.rank == 1
-        and is_bounded(spec)
-    )

@@ -11,11 +11,12 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 import numpy as np
 from numpy.typing import NDArray
 
+from tfdrlprune.agents.box_action import BoxAction
 from tfdrlprune.agents.internals import SoftActorCritic, seeded
 from tfdrlprune.agents.learner import build_optimizer
 from tfdrlprune.agents.method import ReplaySettings
 from tfdrlprune.agents.squashed_acting import SquashedSampler
-from tfdrlprune.pruning.callbacks import Followed
+from tfdrlprune.pruning.models import Followed
 
 Array = NDArray[Any]
 
@@ -69,11 +70,8 @@ class SoftActorCriticLearner:
             build_optimizer(optimizer, trained)
         self.n_step, self.gamma = 1, parts.gamma
         self._agent, self._parts = agent, parts
-        spec = tf.nest.flatten(agent.action_spec)[0]
-        self.action = (tuple(spec.shape), spec.dtype.as_numpy_dtype)
-        self._low, self._high = (
-            np.broadcast_to(bound, spec.shape) for bound in (spec.minimum, spec.maximum)
-        )
+        self._box = BoxAction(agent.action_spec)
+        self.action = (self._box.shape, self._box.dtype)
         self.forget_compiled()
 
     def forget_compiled(self) -> None:
@@ -92,8 +90,7 @@ class SoftActorCriticLearner:
 
     def random_action(self, count: int, generator: np.random.Generator) -> Array:
         """Returns actions drawn uniformly within their bounds, [count, ...]."""
-        drawn = generator.uniform(self._low, self._high, size=(count, *self.action[0]))
-        return drawn.astype(self.action[1])
+        return self._box.uniform(count, generator)
 
     def action_for(self, observation: list[Array], generator: np.random.Generator) -> Array:
         """Returns actions sampled from the policy, [count, ...]."""

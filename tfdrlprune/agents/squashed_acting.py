@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfdrlprune.agents.acting import time_step
+from tfdrlprune.agents.box_action import BoxAction
 from tfdrlprune.agents.compiled import compiled
 from tfdrlprune.agents.dense_chain import DenseChain, probes, proved_chain
 from tfdrlprune.agents.internals import SoftActorCritic, squashed_deviation
@@ -40,8 +41,7 @@ class SquashedSampler:
     def __init__(self, agent: Any, parts: SoftActorCritic):
         self._agent, self._actor = agent, parts.actor
         self._spec = tf.nest.flatten(agent.action_spec)[0]
-        self._half = ((self._spec.maximum - self._spec.minimum) / 2).astype(np.float32)
-        self._middle = ((self._spec.maximum + self._spec.minimum) / 2).astype(np.float32)
+        self._box = BoxAction(agent.action_spec)
         self._chain: DenseChain | None = None
         self._chosen = False
         name = squashed_deviation(parts.actor)
@@ -72,9 +72,7 @@ class SquashedSampler:
             return np.asarray(self._sample(leaves, seed))
         mean, deviation = np.split(self._mean_and_deviation(self._chain(leaves)), 2, axis=-1)
         noise = generator.standard_normal(mean.shape, dtype=np.float32)
-        squashed = np.tanh(mean + deviation * noise).reshape((-1, *self._spec.shape))
-        action: Array = self._middle + self._half * squashed
-        return action.astype(self._spec.dtype.as_numpy_dtype)
+        return self._box.stretch(np.tanh(mean + deviation * noise))
 
     def _mean_and_deviation(self, outputs: Array) -> Array:
         """Returns [mean, deviation] before the squashing, [count, 2 n], of the raw outputs."""

@@ -14,7 +14,7 @@ from tfdrlprune.agents.learning_rate import LearningRates
 from tfdrlprune.agents.progress import Progress, verbosity
 from tfdrlprune.agents.spaces import action_nest
 from tfdrlprune.policies.form import Policy
-from tfdrlprune.pruning.callbacks import Followed
+from tfdrlprune.pruning.models import Followed
 from tfdrlprune.simulation import Environment
 from tfdrlprune.specs import ArraySpec
 
@@ -37,12 +37,13 @@ class AgentTrainer(tf.keras.Model):
     happened. Saving ends the episodes that are running, since simulators cannot be saved.
 
     Args:
-        agent: a TF-Agents DQN, double DQN, PPO or SAC agent, from `tfdrlprune.agents` or your own.
+        agent: a TF-Agents DQN, double DQN, PPO, SAC or TD3 agent, from `tfdrlprune.agents` or your
+            own.
         env: registered id, factory, or one environment object.
-        num_envs: environments stepped at once; by default 32 for DQN, 8 for PPO, 4 for SAC, 1 for
-            an object.
-        settings: `OffPolicySettings`, `OnPolicySettings` or `SacSettings`, whichever fits the
-            agent.
+        num_envs: environments stepped at once; by default 32 for DQN, 8 for PPO, 4 for SAC and
+            TD3, 1 for an object.
+        settings: `OffPolicySettings`, `OnPolicySettings`, `SacSettings` or `Td3Settings`, whichever
+            fits the agent.
         seed: of exploration, sampling and episodes.
 
     Raises:

@@ -42,7 +42,7 @@ class Run:
 
     Attributes:
         env: registered id.
-        algo: ``"dqn"``, ``"ppo"`` or ``"sac"``.
+        algo: ``"dqn"``, ``"ppo"``, ``"sac"`` or ``"td3"``.
         hidden: units of the hidden layers; None for the algorithm's default.
         steps: optimizer steps, or None.
         env_steps: environment steps, or None.
@@ -95,7 +95,8 @@ def train(run: Run, out: Path, *, resume: bool, force: bool) -> dict[str, Any]:
 
 
 def _agent(run: Run) -> Any:
-    make: Any = {"dqn": agents.dqn, "ppo": agents.ppo, "sac": agents.sac}[run.algo]
+    makers = {"dqn": agents.dqn, "ppo": agents.ppo, "sac": agents.sac, "td3": agents.td3}
+    make: Any = makers[run.algo]
     if run.hidden is None:
         return make(run.env, seed=run.seed)
     return make(run.env, hidden=run.hidden, seed=run.seed)

@@ -13,6 +13,7 @@ from tfdrlprune.policies.drawing import draw
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.normalizer import ObservationNormalizer
 from tfdrlprune.policies.proof import prove
+from tfdrlprune.policies.squashing import squash_head, unsquashed
 from tfdrlprune.policies.tensor_specs import array_spec, observation_nest
 from tfdrlprune.specs import Array, ArraySpec, Head, Nest, pack_like
 
@@ -23,7 +24,7 @@ def from_agent(agent: Any, *, action: ArraySpec | None = None, observations: Any
     """Returns the greedy policy of a TF-Agents agent, with weights of its own.
 
     Args:
-        agent: of the DQN family, PPO, SAC, or any other whose policy is a QPolicy or an
+        agent: of the DQN family, PPO, SAC, TD3, or any other whose policy is a QPolicy or an
             ActorPolicy; also such a TFPolicy itself.
         action: the environment's own action spec, where TF-Agents' differs: its discrete actions
             begin at 0. None takes TF-Agents'.
@@ -136,7 +137,7 @@ def _parts(policy: Any) -> tuple[Any, list[ObservationNormalizer] | None]:
         return policy._actor_network, _normalizers(policy._observation_normalizer)
     raise ValueError(
         f"A {type(policy).__name__} cannot be rebuilt: known are the policies of DQN (QPolicy) and "
-        "of PPO and SAC (ActorPolicy)."
+        "of PPO, SAC and TD3 (ActorPolicy)."
     )
 
 
@@ -174,14 +175,14 @@ def _candidates(
     from tfdrlprune.policies.rebuild import functional, steps_of
 
     _check_actions(action, own)
-    steps = steps_of(network)
-    heads = [_head(network, action, own)]
+    steps, squash = unsquashed(steps_of(network))
+    heads = [squash or _head(network, action, own)]
     if len(steps) > 1 and isinstance(steps[-1], tf.keras.layers.Lambda):
         # Python code that makes a distribution of the last layer's outputs. What it is about
         # cannot be read off it, but its mode can be compared.
         steps = steps[:-1]
         bounded = np.isfinite(_observations.bounds(own)).all()
-        heads += [_squash(own)] if heads[0].kind == "affine" and bounded else []
+        heads += [squash_head(own)] if heads[0].kind == "affine" and bounded else []
     model = functional(steps, nest, normalizers)
     return [Policy(model, head, nest, action, source) for head in heads]
 
@@ -210,11 +211,11 @@ def _head(network: Any, action: ArraySpec, own: ArraySpec) -> Head:
         return Head("affine")
     projection = projection_of(network)
     if isinstance(projection, tanh_normal_projection_network.TanhNormalProjectionNetwork):
-        return _squash(array_spec(projection._sample_spec, "action"))
+        return squash_head(array_spec(projection._sample_spec, "action"))
     transform = projection._mean_transform
     if projection._scale_distribution:
         if transform is None:
-            return _squash(array_spec(projection._sample_spec, "action"))
+            return squash_head(array_spec(projection._sample_spec, "action"))
         raise ValueError(
             "NormalProjectionNetwork with scale_distribution=True and a mean_transform squashes "
             "twice and cannot be rebuilt. Give it mean_transform=None."
@@ -226,20 +227,7 @@ def _head(network: Any, action: ArraySpec, own: ArraySpec) -> Head:
             "Of NormalProjectionNetwork's mean transforms, tanh_squash_to_spec and None can be "
             f"rebuilt. Received: {getattr(transform, '__name__', transform)!r}."
         )
-    return _squash(array_spec(projection._sample_spec, "action"))
-
-
-def _squash(own: ArraySpec) -> Head:
-    """Returns the head of TF-Agents' tanh_squash_to_spec."""
-    low, high = _observations.bounds(own)
-    if not np.isfinite(high - low).all():
-        raise ValueError(f"An action is squashed to its bounds, and {own} has none.")
-    return Head("tanh", scale=_compact((high - low) / 2), offset=_compact((high + low) / 2))
-
-
-def _compact(values: Array) -> float | tuple[float, ...]:
-    items = [float(value) for value in values]
-    return items[0] if all(item == items[0] for item in items) else tuple(items)
+    return squash_head(array_spec(projection._sample_spec, "action"))
 
 
 def _check_actions(action: ArraySpec, own: ArraySpec) -> None:

@@ -12,6 +12,8 @@ from tfdrlprune._tf import stable_name, tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401  must come before its parts
 
 # isort: split
+import numpy as np
+from tf_agents.agents.ddpg import actor_network
 from tf_agents.agents.sac import tanh_normal_projection_network
 from tf_agents.networks import (
     categorical_projection_network,
@@ -68,7 +70,7 @@ def steps_of(net: Any) -> list[Any]:
     # Private names as in tf-agents 0.19.0; a test holds each.
     if getattr(net, "state_spec", ()):
         raise _refusal(net, "it is recurrent")
-    if isinstance(net, sequential.Sequential):
+    if isinstance(net, (sequential.Sequential, tf.keras.Sequential)):
         return [step for layer in net.layers for step in steps_of(layer)]
     if isinstance(net, q_network.QNetwork):
         return [*steps_of(net._encoder), net._q_value_layer]
@@ -76,10 +78,10 @@ def steps_of(net: Any) -> list[Any]:
         front = _front(net)
         layers = [step for layer in net._postprocessing_layers for step in steps_of(layer)]
         return [front, *layers] if front else layers
+    if isinstance(net, actor_network.ActorNetwork):
+        return [*_cast(net.input_tensor_spec), *net._mlp_layers, _stretch(net._single_action_spec)]
     if has_projection(net):
         return [*steps_of(net._encoder), _projection_layer(projection_of(net))]
-    if isinstance(net, tf.keras.Sequential):
-        return [step for layer in net.layers for step in steps_of(layer)]
     if isinstance(net, (network.Network, tf.keras.Model)):
         raise _refusal(net, "its kind is not known")
     return [] if type(net).__name__ in _IDLE else [net]
@@ -106,6 +108,20 @@ def _projection_layer(projection: Any) -> Any:
     if isinstance(projection, tanh_normal_projection_network.TanhNormalProjectionNetwork):
         return _first_half(projection._projection_layer)
     raise _refusal(projection, "its kind is not known")
+
+
+def _cast(spec: Any) -> list[Any]:
+    """Returns what makes floats of an observation of integers."""
+    return [] if tf.nest.flatten(spec)[0].dtype.is_floating else [tf.keras.layers.Rescaling(1.0)]
+
+
+def _stretch(spec: Any) -> Any:
+    """Returns the layer that takes numbers in [-1, 1] to an action's bounds."""
+    low, high = (
+        np.broadcast_to(each, spec.shape).ravel().astype(np.float32)
+        for each in (spec.minimum, spec.maximum)
+    )
+    return tf.keras.layers.Rescaling(((high - low) / 2).tolist(), ((high + low) / 2).tolist())
 
 
 def _first_half(layer: Any) -> Any:
@@ -229,6 +245,7 @@ def _first_line(error: BaseException) -> str:
 def _refusal(layer: Any, why: str) -> ValueError:
     return ValueError(
         f"The layer {getattr(layer, 'name', '?')!r} ({type(layer).__name__}) cannot be rebuilt as "
-        f"part of a policy: {why}. Known are QNetwork, Sequential, EncodingNetwork and "
-        "ActorDistributionNetwork of Keras layers that can be made from their config."
+        f"part of a policy: {why}. Known are QNetwork, Sequential, EncodingNetwork, "
+        "ActorNetwork and ActorDistributionNetwork of Keras layers that can be made from their "
+        "config."
     )

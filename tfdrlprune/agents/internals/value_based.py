@@ -1,0 +1,61 @@
+"""The private parts of DQN agents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tfdrlprune._tf_agents import tf_agents  # noqa: F401
+
+from tf_agents.agents import tf_agent
+from tf_agents.agents.categorical_dqn import categorical_dqn_agent
+from tf_agents.agents.dqn import dqn_agent
+
+
+@dataclass(frozen=True)
+class QLearning:
+    """The parts of a DQN agent.
+
+    Attributes:
+        network: maps observations to Q-values.
+        target: its target network.
+        optimizer: the instance that the agent applies gradients with.
+        n_step: steps in a transition that ``agent.train`` expects.
+        gamma: discount factor.
+        epsilon: exploration of the agent's collect policy: a number, a function, or None where the
+            agent explores by a Boltzmann policy.
+        num_actions: how many actions there are.
+    """
+
+    network: Any
+    target: Any
+    optimizer: Any
+    n_step: int
+    gamma: float
+    epsilon: float | Callable[[], float] | None
+    num_actions: int
+
+
+def q_learning(agent: tf_agent.TFAgent) -> QLearning | None:
+    """Returns the parts of a DQN or double DQN agent; None if the agent is none."""
+    if not isinstance(agent, dqn_agent.DqnAgent):
+        return None
+    if isinstance(agent, categorical_dqn_agent.CategoricalDqnAgent):
+        return None
+    if agent._observation_and_action_constraint_splitter is not None:
+        raise ValueError(
+            "AgentTrainer does not support an observation_and_action_constraint_splitter. Build "
+            "the DQN agent without one."
+        )
+    if agent._q_network.state_spec:
+        raise ValueError("AgentTrainer does not support a recurrent Q-network yet.")
+    return QLearning(
+        agent._q_network,
+        agent._target_q_network,
+        agent._optimizer,
+        int(agent._n_step_update),
+        float(agent._gamma),
+        agent._epsilon_greedy,
+        int(agent._num_actions),
+    )
