@@ -57,7 +57,8 @@ def test_zeros_stay_exact_under_mixed_precision():
 
 def test_followers_are_masked_with_their_kernel():
     kernel, follower = tf.Variable(tf.ones((2, 2))), tf.Variable(tf.fill((2, 2), 3.0))
-    Masks([Kernel("w", kernel)], [[follower]]).assign([np.array([[1, 0], [0, 1]], "float32")])
+    masks = Masks([Kernel("w", kernel)], [[Kernel("target", follower)]])
+    masks.assign([np.array([[1, 0], [0, 1]], "float32")])
     np.testing.assert_array_equal(follower.numpy(), [[3, 0], [0, 3]])
 
 

@@ -96,6 +96,7 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
             an environment whose spaces do not fit the policy.
     """
     recipe, judging = recipe or Recipe(), judging or Judging()
+    recipe.check_compress()
     settings = distillation or DistillationSettings()
     tell = progress or (lambda what, done, total: None)
     teacher = policy.replace(model=stripped(policy.model))

@@ -117,9 +117,13 @@ def export(  # noqa: PLR0913  each is a key of the manifest
 
 
 def _is_exact(recipe: Mapping[str, Any]) -> bool:
-    """Tells whether a recipe removes just as much as it asks for: groups of weights may not."""
+    """Tells whether a recipe removes just as much as it asks for.
+
+    Groups of weights may not, nor does what stops at a threshold or where the return falls.
+    """
     single = recipe.get("granularity", "element") == "element"
-    return single and recipe.get("threshold") is None
+    gated = recipe.get("schedule") == "return_gated"
+    return single and recipe.get("threshold") is None and not gated
 
 
 def _leaves(policy: Policy, observations: Any) -> list[Array]:

@@ -1,8 +1,8 @@
 """Granularity: which weights go together, and what a group of them scores.
 
 A kernel is taken as a matrix [inputs, outputs], see `Kernel.outputs`. Elements and N:M choose
-single weights, N:M among those that its pattern does not keep; blocks and units are groups, told by
-an integer for each weight.
+single weights, N:M among those that its pattern does not keep; blocks, units and layers are groups,
+told by an integer for each weight.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Groups:
         object.__setattr__(self, "_starts", np.cumsum(sizes) - sizes)
 
     def score(self, scores: Array, how: str) -> Array:
-        """Returns [groups], float64: the "mean", the "max" or, for "l2", the root mean square.
+        """Returns [groups], float64: the "max", for "l2" the root mean square, else the mean.
 
         The size is divided out of the L2 norm, so that the smaller groups at a matrix's edge are
         comparable with the others, and so are the units of different kernels.
@@ -119,7 +119,7 @@ class Part:
         members: indices of the kernels; their matrices stand one below the other.
         kernels: these kernels.
         pattern: what goes together.
-        groups: the partition by blocks or units; None where single weights are chosen.
+        groups: the partition by blocks, units or as a whole; None where single weights are chosen.
     """
 
     members: tuple[int, ...]
@@ -127,13 +127,20 @@ class Part:
     pattern: Pattern
     groups: Groups | None
 
-    def offer(self, scores: Sequence[Array], masks: Sequence[Array], selection: Selection) -> Offer:
+    def offer(
+        self,
+        scores: Sequence[Array],
+        masks: Sequence[Array],
+        selection: Selection,
+        outgoing: Sequence[Array] | None = None,
+    ) -> Offer:
         """Returns what may go now.
 
         Args:
             scores: of all kernels, each shaped as its kernel.
             masks: of all kernels, as they are.
             selection: the group score and the threshold.
+            outgoing: of each kernel, [units], what the group score "in+out" adds.
 
         Raises:
             ValueError: a score is NaN or infinite.
@@ -146,6 +153,8 @@ class Part:
         sizes = None
         if self.groups is not None:
             flat = self.groups.score(flat, selection.group_score)
+            if outgoing is not None:
+                flat = flat + outgoing[self.members[0]]
             kept, sizes = self.groups.any(kept), self.groups.sizes
         index = self._index(flat, kept, selection.threshold)
         if index is not None:
@@ -155,9 +164,13 @@ class Part:
         weights = sum(int(np.prod(kernel.shape)) for kernel in self.kernels)
         return Offer(flat, kept, sizes, weights, shape_sum, index)
 
-    def masks(self, offer: Offer, zeros: int) -> list[tuple[int, Array]]:
-        """Returns the index of each member and its mask, with ``zeros`` weights removed in all."""
+    def masks(self, offer: Offer, zeros: int) -> tuple[list[tuple[int, Array]], float]:
+        """Returns the masks that remove ``zeros`` weights in all, and the highest score removed.
+
+        Each mask comes with the index of the member that it is for.
+        """
         mask = offer.mask(zeros)
+        threshold = offer.highest(mask)
         if offer.index is not None:
             everything = offer.weights if self.groups is None else self.groups.sizes.size
             mask, some = np.ones(everything, np.float32), mask
@@ -165,17 +178,16 @@ class Part:
         if self.groups is not None:
             mask = mask[self.groups.owner]
         ends = np.cumsum([int(np.prod(kernel.shape)) for kernel in self.kernels])[:-1]
-        shapes = [kernel.shape for kernel in self.kernels]
-        return [
-            (member, flat.reshape(shape))
-            for member, flat, shape in zip(self.members, np.split(mask, ends), shapes, strict=True)
-        ]
+        parts = zip(self.members, np.split(mask, ends), self.kernels, strict=True)
+        return [(member, kernel.from_matrix(flat)) for member, flat, kernel in parts], threshold
 
     def _flat(self, arrays: Sequence[Array]) -> Array:
         # Rows of one kernel come before those of the next, and all have the same columns.
-        if len(self.members) == 1:
-            return np.ravel(arrays[self.members[0]])
-        return np.concatenate([np.ravel(arrays[member]) for member in self.members])
+        flat = [
+            np.ravel(kernel.matrix(arrays[member]))
+            for member, kernel in zip(self.members, self.kernels, strict=True)
+        ]
+        return flat[0] if len(flat) == 1 else np.concatenate(flat)
 
     def _index(self, scores: Array, kept: Array, threshold: float | None) -> Array | None:
         """Returns which groups may go; None where all may."""
@@ -189,20 +201,27 @@ class Part:
 
 
 def parts_of(kernels: Sequence[Kernel], pattern: Pattern) -> list[Part]:
-    """Returns the kernels as parts: each by itself, but with units a recurrent layer's together."""
+    """Returns the kernels as parts: each by itself, but a recurrent layer's units together.
+
+    With granularity "layer" all kernels of a layer are together.
+    """
     together: dict[Any, list[int]] = {}
     for index, kernel in enumerate(kernels):
-        shared = pattern.kind == "unit" and kernel.attribute in ("kernel", "recurrent_kernel")
+        recurrent = kernel.attribute in ("kernel", "recurrent_kernel")
+        shared = pattern.kind == "layer" or (pattern.kind == "unit" and recurrent)
         together.setdefault(kernel.layer if shared else index, []).append(index)
     return [_part(members, [kernels[m] for m in members], pattern) for members in together.values()]
 
 
 def _part(members: Sequence[int], kernels: Sequence[Kernel], pattern: Pattern) -> Part:
     outputs = kernels[0].outputs
-    inputs = sum(int(np.prod(kernel.shape)) for kernel in kernels) // outputs
+    weights = sum(int(np.prod(kernel.shape)) for kernel in kernels)
+    inputs = weights // outputs
     groups = None
     if pattern.kind == "unit":
         groups = units(inputs, outputs, kernels[0].gates)
+    elif pattern.kind == "layer":
+        groups = Groups(np.zeros(weights, int))
     elif pattern.kind == "block" and pattern.height * pattern.width > 1:
         groups = blocks(inputs, outputs, pattern)
     return Part(tuple(members), tuple(kernels), pattern, groups)

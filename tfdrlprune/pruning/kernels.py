@@ -9,11 +9,21 @@ from typing import Any
 
 from tfdrlprune._tf import stable_name, tf
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tfdrlprune.recipe import Selection
 from tfdrlprune.recipe.checks import did_you_mean
 
+Array = NDArray[Any]
+
 # Biases, normalisation and embeddings are left alone: few weights, large effect.
 _ATTRIBUTES = ("kernel", "depthwise_kernel", "pointwise_kernel", "recurrent_kernel")
+_TRANSPOSED = (
+    tf.keras.layers.Conv1DTranspose,
+    tf.keras.layers.Conv2DTranspose,
+    tf.keras.layers.Conv3DTranspose,
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,9 @@ class Kernel:
         attribute: of the layer, that holds the variable.
         gates: how often each unit has a column: 4 in an LSTM, 3 in a GRU, else 1.
         network: index of the network, where several are pruned together.
+        owner: the layer.
+        bias: of the units, last axis as many as the kernel has outputs; None where there is none.
+        transposed: whether the outputs are the last axis but one, as in Conv2DTranspose.
     """
 
     name: str
@@ -35,6 +48,9 @@ class Kernel:
     attribute: str = "kernel"
     gates: int = 1
     network: int = 0
+    owner: Any = None
+    bias: Any = None
+    transposed: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layer", self.layer or self.name)
@@ -51,8 +67,22 @@ class Kernel:
         A convolution's window and input channels, in this order, are its inputs. A depthwise one
         has a filter for each input channel and multiplier.
         """
+        if self.transposed:
+            return int(self.shape[-2])
         axes = 2 if self.attribute == "depthwise_kernel" else 1
         return math.prod(self.shape[-axes:])
+
+    def matrix(self, array: Array) -> Array:
+        """Returns an array that is shaped as the kernel as [inputs, outputs]."""
+        array = np.swapaxes(array, -1, -2) if self.transposed else array
+        return array.reshape(-1, self.outputs)
+
+    def from_matrix(self, matrix: Array) -> Array:
+        """Returns [inputs, outputs], or all its numbers in this order, shaped as the kernel."""
+        if not self.transposed:
+            return matrix.reshape(self.shape)
+        swapped = (*self.shape[:-2], self.shape[-1], self.shape[-2])
+        return np.swapaxes(matrix.reshape(swapped), -1, -2)
 
 
 def find_kernels(module: tf.Module) -> list[Kernel]:
@@ -78,21 +108,46 @@ def find_kernels(module: tf.Module) -> list[Kernel]:
             variable = getattr(layer, attribute)
             seen.add(id(variable))
             suffix = "" if attribute == "kernel" else f"/{attribute}"
-            found.append(Kernel(base + suffix, variable, base, attribute, _gates(layer)))
+            found.append(
+                Kernel(
+                    base + suffix,
+                    variable,
+                    base,
+                    attribute,
+                    _gates(layer),
+                    owner=layer,
+                    bias=_bias(layer, attribute),
+                    transposed=isinstance(layer, _TRANSPOSED),
+                )
+            )
     return found
+
+
+def unprunable(module: tf.Module, kernels: Sequence[Kernel]) -> list[str]:
+    """Returns the names of the trained weight tensors of rank 2 and more that are no kernels.
+
+    Such as embeddings, or what a layer of the user's own calls otherwise than Keras does.
+    """
+    known = {id(kernel.variable) for kernel in kernels}
+    others = {
+        variable.name: None
+        for variable in module.trainable_variables
+        if variable.shape.rank >= 2 and id(variable) not in known and "bias" not in variable.name
+    }
+    return list(others)
 
 
 def prunable(kernels: Sequence[Kernel], selection: Selection) -> list[Kernel]:
     """Returns the kernels that a selection may prune: those that it does not spare.
 
-    With granularity "unit" each network's last layer is left out too: its units are the network's
-    outputs, such as one action's value each.
+    With granularity "unit" or "layer" each network's last layer is left out too: its units are the
+    network's outputs, such as one action's value each.
 
     Raises:
         ValueError: a name to spare is no kernel's.
     """
     chosen = without(kernels, selection.spare)
-    if selection.granularity == "unit":
+    if selection.granularity in ("unit", "layer"):
         last = {kernel.name for kernel in _end(kernels, "last")}
         chosen = [kernel for kernel in chosen if kernel.name not in last]
     return chosen
@@ -171,6 +226,14 @@ def _is_new_matrix(layer: Any, attribute: str, seen: set[int]) -> bool:
     return (
         isinstance(variable, tf.Variable) and variable.shape.rank >= 2 and id(variable) not in seen
     )
+
+
+def _bias(layer: Any, attribute: str) -> Any:
+    """Returns the bias that goes with a unit's column of a kernel; one kernel of a layer has it."""
+    bias = getattr(layer, "bias", None)
+    last = "pointwise_kernel" if hasattr(layer, "pointwise_kernel") else attribute
+    has_it = isinstance(bias, tf.Variable) and attribute == last != "recurrent_kernel"
+    return bias if has_it else None
 
 
 def _gates(layer: Any) -> int:

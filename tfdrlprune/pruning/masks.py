@@ -26,9 +26,10 @@ class Masks:
 
     Args:
         kernels: what is masked.
-        followers: for each kernel the variables that follow it, such as the target network's
-            kernel. They are masked when the masks change; a copy or a Polyak average of masked
-            kernels then stays masked by itself.
+        followers: for each kernel the kernels that follow it, such as the target network's. They
+            are masked when the masks change; a copy or a Polyak average of masked kernels then
+            stays masked by itself.
+        with_biases: whether a unit that has no weight left loses its bias too.
 
     Attributes:
         new: whether a kernel had no mask before; a step that was traced without it must be traced
@@ -36,7 +37,13 @@ class Masks:
         checkpointable: a ``tf.train.Checkpoint`` of the masks; attach it to what is saved.
     """
 
-    def __init__(self, kernels: Sequence[Kernel], followers: Sequence[Sequence[Any]] = ()):
+    def __init__(
+        self,
+        kernels: Sequence[Kernel],
+        followers: Sequence[Sequence[Kernel]] = (),
+        *,
+        with_biases: bool = False,
+    ):
         self.kernels = list(kernels)
         self._followers = [list(each) for each in followers] or [[] for _ in self.kernels]
         if len(self._followers) != len(self.kernels):
@@ -44,11 +51,22 @@ class Masks:
                 f"followers has one list for each of the {len(self.kernels)} kernels. "
                 f"Received: {len(self._followers)}."
             )
+        # Of the kernels that have one.
+        self._biases = [k for k in self.kernels if with_biases and k.bias is not None]
+        self._constrained = [k.variable for k in self.kernels] + [k.bias for k in self._biases]
         self.new = not all(
-            isinstance(kernel.variable.constraint, _MaskConstraint) for kernel in self.kernels
+            isinstance(each.constraint, _MaskConstraint) for each in self._constrained
         )
-        self._masks = [_put_in_force(kernel) for kernel in self.kernels]
-        self.checkpointable = tf.train.Checkpoint(masks=self._masks)
+        self._masks = [_put_in_force(k.variable, k.shape, k.name) for k in self.kernels]
+        self._bias_masks = {
+            k.name: _put_in_force(k.bias, (k.outputs,), f"{k.name}/bias") for k in self._biases
+        }
+        self.checkpointable = tf.train.Checkpoint(masks=self._masks, biases=self._bias_masks)
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """The masks, those of biases too."""
+        return [*self._masks, *self._bias_masks.values()]
 
     def numpy(self) -> list[Array]:
         """Returns the masks, float32, each shaped as its kernel."""
@@ -60,21 +78,33 @@ class Masks:
             self.kernels, self._masks, self._followers, masks, strict=True
         ):
             write(mask, new)
-            for variable in (kernel.variable, *followers):
-                value = read(variable)
-                write(variable, value * new.astype(value.dtype))
+            for each in (kernel, *followers):
+                _mask(each.variable, new)
+            if kernel.name in self._bias_masks:
+                alive = np.asarray(kernel.matrix(new).any(axis=0), np.float32)
+                write(self._bias_masks[kernel.name], alive)
+                for each in (kernel, *followers):
+                    _mask(each.bias, alive)
 
     def counts(self) -> tuple[list[int], list[int]]:
         """Returns how many weights each kernel has lost, and how many it has altogether."""
         masks = self.numpy()
         return [m.size - int(np.count_nonzero(m)) for m in masks], [m.size for m in masks]
 
+    def sparsity(self) -> dict[str, float]:
+        """Returns ``sparsity``, over all kernels, and ``sparsity/<kernel>`` for each."""
+        zeros, sizes = self.counts()
+        return {"sparsity": sum(zeros) / sum(sizes)} | {
+            f"sparsity/{kernel.name}": zero / size
+            for kernel, zero, size in zip(self.kernels, zeros, sizes, strict=True)
+        }
+
     def remove(self) -> None:
         """Gives every kernel its own constraint back; zeros stay until something trains them."""
-        for kernel in self.kernels:
-            constraint = kernel.variable.constraint
+        for variable in self._constrained:
+            constraint = variable.constraint
             if isinstance(constraint, _MaskConstraint):
-                _set_constraint(kernel.variable, constraint.inner)
+                _set_constraint(variable, constraint.inner)
 
 
 class _MaskConstraint:
@@ -88,13 +118,18 @@ class _MaskConstraint:
         return value * tf.cast(self.mask, value.dtype)
 
 
-def _put_in_force(kernel: Kernel) -> tf.Variable:
+def _mask(variable: Any, mask: Array) -> None:
+    value = read(variable)
+    write(variable, value * mask.astype(value.dtype))
+
+
+def _put_in_force(variable: Any, shape: tuple[int, ...], name: str) -> tf.Variable:
     """Returns the mask in force, so that a second `Masks` goes on with it, or else a new one."""
-    inner = kernel.variable.constraint
+    inner = variable.constraint
     if isinstance(inner, _MaskConstraint):
         return inner.mask
-    mask = tf.Variable(tf.ones(kernel.shape), trainable=False, name=f"{kernel.name}/mask")
-    _set_constraint(kernel.variable, _MaskConstraint(mask, inner))
+    mask = tf.Variable(tf.ones(shape), trainable=False, name=f"{name}/mask")
+    _set_constraint(variable, _MaskConstraint(mask, inner))
     return mask
 
 

@@ -93,6 +93,11 @@ class Offer:
         mask[self._order[: int(np.searchsorted(self._totals, zeros))]] = 0.0
         return mask
 
+    def highest(self, mask: Array) -> float:
+        """Returns the highest score of what a mask [groups] removes; 0 where it removes nothing."""
+        gone = self.scores[mask == 0.0]
+        return float(gone.max()) if gone.size else 0.0
+
     @cached_property
     def _order(self) -> Array:
         """Lowest scores first; among equal ones those that are gone already, then by index."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tfdrlprune.recipe import Recipe, check_sparsity
-from tfdrlprune.recipe.checks import check_number
+from tfdrlprune.recipe.checks import check_number, check_share
 
 DEFAULT_FREQUENCY = 100
 
@@ -158,9 +158,65 @@ def cyclical(
     )
 
 
-def from_recipe(recipe: Recipe, steps: int) -> Rise:
+@dataclass(frozen=True, kw_only=True)
+class ReturnGated:
+    """Sparsity that rises only while the evaluated return holds, and backs off where it does not.
+
+    It looks at ``return`` in the log at the end of every epoch, which `EvaluationCallback` puts
+    there: that callback comes first, and ``fit`` has many epochs. While dense, the reference is the
+    mean of the latest ``window`` returns; later it follows the returns that held, upwards only, so
+    that many small losses do not add up. A return holds if it is at least
+
+        reference - margin * |reference|.
+
+    Where it holds, the state is remembered as the last good one, and ``stride`` of what is left
+    goes. Where it does not hold ``patience + 1`` times running, the last good state comes back,
+    weights, masks and optimizers' moments, and the stride is halved; below ``smallest_stride`` the
+    sparsity stays. At the end of the fit a state that was not seen to hold gives way to the last
+    good one.
+
+    Attributes:
+        final_sparsity: where it stops.
+        begin_step: first optimizer step at which anything goes.
+        margin: loss of return that is allowed, relative to the reference.
+        stride: share of the remaining weights that go at each rise, in (0, 1).
+        smallest_stride: see above.
+        patience: returns in a row that may fall short before the state is taken back.
+        window: returns that the reference is the mean of.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    final_sparsity: float
+    begin_step: int = 0
+    margin: float = 0.05
+    stride: float = 0.3
+    smallest_stride: float = 0.03
+    patience: int = 1
+    window: int = 3
+
+    def __post_init__(self) -> None:
+        check_sparsity(self.final_sparsity, "the schedule's end")
+        for name in ("begin_step", "patience", "window"):
+            check_number(name, getattr(self, name), whole=True)
+        for name in ("margin", "stride", "smallest_stride"):
+            check_share(name, getattr(self, name))
+        if self.begin_step < 0 or self.patience < 0 or self.window < 1:
+            raise ValueError(
+                "A return-gated schedule has begin_step >= 0, patience >= 0 and window >= 1. "
+                f"Received: begin_step={self.begin_step}, patience={self.patience}, "
+                f"window={self.window}."
+            )
+
+
+def from_recipe(recipe: Recipe, steps: int) -> Rise | ReturnGated:
     """Returns the schedule of a recipe for a run of ``steps`` optimizer steps, rising from 0."""
     begin = int(recipe.begin * steps)
+    if recipe.schedule == "return_gated":
+        return ReturnGated(
+            final_sparsity=recipe.sparsity, begin_step=begin, margin=recipe.return_margin
+        )
     if recipe.schedule == "one_shot":
         return one_shot(recipe.sparsity, begin)
     return Rise(

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tfdrlprune.pruning.criteria import criterion
+from tfdrlprune.pruning.criteria import Criterion, criterion
 from tfdrlprune.pruning.distribution import DISTRIBUTIONS, Distribution, allocate, as_given
 from tfdrlprune.pruning.granularity import Part, parts_of
 from tfdrlprune.pruning.kernels import Kernel, named
 from tfdrlprune.recipe import Selection
 
 Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a selector chose.
+
+    Attributes:
+        masks: for each kernel.
+        thresholds: for each kernel, the highest score of what goes; 0 where nothing does.
+    """
+
+    masks: list[Array]
+    thresholds: list[float]
 
 
 class Selector:
@@ -25,6 +39,10 @@ class Selector:
         selection: granularity, criterion, group score, distribution and threshold.
         final: last sparsity of the schedule; None where nobody knows.
         seed: of the random criterion.
+        score: the criterion, where it needs more than a name and a seed; takes the values of the
+            kernels, and of others behind them.
+        outgoing: scores of all that ``score`` is given -> for each kernel [units], the mean score
+            of the weights that read the unit; for the group score "in+out".
 
     Raises:
         ValueError: the granularity or the dictionary cannot end at ``final``, or the dictionary
@@ -32,19 +50,30 @@ class Selector:
     """
 
     def __init__(
-        self, kernels: Sequence[Kernel], selection: Selection, final: float | None, seed: int
+        self,
+        kernels: Sequence[Kernel],
+        selection: Selection,
+        final: float | None,
+        seed: int,
+        score: Criterion | None = None,
+        outgoing: Callable[[Sequence[Array]], list[Array]] | None = None,
     ):
         self._selection = selection
         self._pattern = selection.pattern
         if final is not None and selection.threshold is None:
             self._pattern.check_final(final)
         self._parts = parts_of(kernels, self._pattern)
-        self._criterion = criterion(selection.criterion, seed)
+        self._criterion = score or criterion(selection.criterion, seed)
+        self._outgoing = outgoing
         self._distribution = _distribution(selection, kernels, self._parts, final)
 
     def masks(
         self, values: Sequence[Array], sparsity: float, previous: Sequence[Array]
     ) -> list[Array]:
+        """Returns the masks that `choose` does."""
+        return self.choose(values, sparsity, previous).masks
+
+    def choose(self, values: Sequence[Array], sparsity: float, previous: Sequence[Array]) -> Choice:
         """Returns masks that remove ``round(sparsity * weights)`` weights, or as near as can be.
 
         Blocks and units go whole: then each kernel's count is next to its share, and the total
@@ -52,7 +81,7 @@ class Selector:
         not divide the inputs leaves no more.
 
         Args:
-            values: of the kernels.
+            values: of the kernels, and of the others that the criterion takes.
             sparsity: over all kernels, in [0, 1).
             previous: the masks so far; what is gone goes first among equal scores.
 
@@ -61,16 +90,19 @@ class Selector:
         """
         sparsity = self._pattern.reached(sparsity)
         scores = self._criterion(values)
-        offers = [part.offer(scores, previous, self._selection) for part in self._parts]
+        outgoing = None if self._outgoing is None else self._outgoing(scores)
+        offers = [part.offer(scores, previous, self._selection, outgoing) for part in self._parts]
         zeros = round(sparsity * sum(offer.weights for offer in offers))
         zeros = min(zeros, sum(offer.capacity for offer in offers))
         counts = allocate(offers, self._distribution(offers, zeros), zeros)
-        masks = dict(
-            each
-            for part, offer, count in zip(self._parts, offers, counts, strict=True)
-            for each in part.masks(offer, count)
-        )
-        return [masks[index] for index in range(len(values))]
+        masks: dict[int, Array] = {}
+        thresholds: dict[int, float] = {}
+        for part, offer, count in zip(self._parts, offers, counts, strict=True):
+            chosen, threshold = part.masks(offer, count)
+            masks.update(chosen)
+            thresholds |= dict.fromkeys(part.members, threshold)
+        order = range(len(previous))
+        return Choice([masks[each] for each in order], [thresholds[each] for each in order])
 
 
 def _distribution(

@@ -24,6 +24,7 @@ class Schedule:
         source: a tfmot ``PruningSchedule``, a `Rise`, or a function of the step (int) that returns
             the sparsity. A function may have ``begin_step``, ``end_step`` and ``frequency`` too.
         frequency: steps between two mask updates where ``source`` has none.
+        final: the sparsity to end with, if not that of ``source``; all others in proportion.
 
     Attributes:
         final_sparsity: that the schedule ends with; None where ``source`` does not say.
@@ -33,7 +34,7 @@ class Schedule:
         ValueError: the frequency is below 1.
     """
 
-    def __init__(self, source: Any, frequency: int = DEFAULT_FREQUENCY):
+    def __init__(self, source: Any, frequency: int = DEFAULT_FREQUENCY, final: float | None = None):
         if not callable(source):
             raise TypeError(
                 "schedule is one of tp.schedules such as tp.schedules.cubic(0.9, 0, 1000), a tfmot "
@@ -54,6 +55,14 @@ class Schedule:
         # tfmot's ConstantSparsity calls it its target.
         target = getattr(source, "target_sparsity", None)
         self.final_sparsity: float | None = getattr(source, "final_sparsity", target)
+        self._factor = 1.0
+        if final is not None:
+            if not self.final_sparsity:
+                raise ValueError(
+                    "A role's own sparsity needs a schedule whose last sparsity is known: one of "
+                    "tp.schedules or of tfmot's, or a function with an attribute final_sparsity."
+                )
+            self._factor, self.final_sparsity = final / self.final_sparsity, final
         if self.frequency < 1:
             raise ValueError(f"frequency is at least 1 step. Received: {self.frequency}.")
 
@@ -75,7 +84,8 @@ class Schedule:
         Raises:
             ValueError: the schedule gave something that is no sparsity.
         """
-        return check_sparsity(self._sparsity_at(step), f"the schedule at step {step}")
+        sparsity = self._factor * self._sparsity_at(step)
+        return check_sparsity(sparsity, f"the schedule at step {step}")
 
 
 def _is_tfmot_schedule(source: Any) -> bool:

@@ -12,17 +12,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tfdrlprune.recipe.checks import check_choice, check_number, check_sparsity, did_you_mean
+from tfdrlprune.recipe.checks import (
+    check_choice,
+    check_number,
+    check_share,
+    check_sparsity,
+    did_you_mean,
+)
+from tfdrlprune.recipe.forms import parse_networks
 from tfdrlprune.recipe.selection import Selection
 
 __all__ = ["PRECISIONS", "SCHEDULES", "Recipe", "Selection", "check_sparsity"]
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
-SCHEDULES = ("cubic", "linear", "one_shot", "cyclical")
+SCHEDULES = ("cubic", "linear", "one_shot", "cyclical", "return_gated")
+METHODS = ("prune", "rigl", "set", "static")
 
 
-def _option(default: Any, help_text: str, choices: tuple[str, ...] | None = None) -> Any:
-    return field(default=default, metadata={"help": help_text, "choices": choices})
+def _option(
+    default: Any, help_text: str, choices: tuple[str, ...] | None = None, **more: Any
+) -> Any:
+    return field(default=default, metadata={"help": help_text, "choices": choices} | more)
+
+
+def _in_training(default: Any, help_text: str, choices: tuple[str, ...] | None = None) -> Any:
+    """Returns a field that means something only while an agent trains."""
+    return _option(default, help_text, choices, in_training=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +46,15 @@ class Recipe(Selection):
 
     Attributes:
         sparsity: fraction of the prunable kernels' weights that are removed, in [0, 1).
+        method: "prune", from dense to sparse; or sparse from the beginning: "rigl", "set" or
+            "static", see `SparseTrainingCallback`.
+        networks: roles that are pruned, "actor" or "actor,critic"; "actor,critic=0.5" gives the
+            critic a sparsity of its own. A dictionary from roles to sparsities or None does too.
+        drop_fraction: of the weights that "rigl" and "set" exchange at their first update.
         schedule: how it is reached: "cubic" (Zhu & Gupta 2017), "linear", "one_shot" at ``begin``,
-            or "cyclical".
+            "cyclical", or "return_gated", which goes on only while the evaluated return holds.
         cycles: rises of the cyclical schedule.
+        return_margin: loss of return that the return-gated schedule allows, relative.
         begin: share of the run at which pruning begins, in [0, 1).
         end: share of the run at which the full sparsity is reached, in (begin, 1].
         frequency: optimizer steps between two mask updates.
@@ -48,8 +69,14 @@ class Recipe(Selection):
     """
 
     sparsity: float = _option(0.9, "Fraction of weights to remove, in [0, 1).")
+    method: str = _in_training("prune", "Dense to sparse, or sparse from the beginning.", METHODS)
+    networks: str | Mapping[str, float | None] = _in_training(
+        "actor", "Roles to prune: actor, or actor,critic=0.5."
+    )
+    drop_fraction: float = _in_training(0.3, "Share of weights that rigl and set exchange.")
     schedule: str = _option("cubic", "How the sparsity is reached.", SCHEDULES)
     cycles: int = _option(4, "Rises of the cyclical schedule.")
+    return_margin: float = _in_training(0.05, "Loss of return that return_gated allows.")
     begin: float = _option(0.2, "Share of the run at which pruning begins.")
     end: float = _option(0.6, "Share of the run at which the full sparsity is reached.")
     frequency: int = _option(100, "Optimizer steps between two mask updates.")
@@ -61,8 +88,13 @@ class Recipe(Selection):
         self.pattern.check_final(self.sparsity)
         check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("precision", self.precision, PRECISIONS)
+        object.__setattr__(self, "networks", _plain(parse_networks(self.networks)))
+        check_choice("method", self.method, METHODS)
+        self._check_method()
         for name in ("begin", "end"):
             check_number(name, getattr(self, name))
+        for name in ("drop_fraction", "return_margin"):
+            check_share(name, getattr(self, name))
         for name in ("frequency", "cycles"):
             check_number(name, getattr(self, name), whole=True)
         if not 0.0 <= self.begin < self.end <= 1.0:
@@ -74,6 +106,32 @@ class Recipe(Selection):
             raise ValueError(f"frequency is at least 1 step. Received: {self.frequency!r}.")
         if self.cycles < 1:
             raise ValueError(f"cycles is at least 1. Received: cycles={self.cycles!r}.")
+
+    def _check_method(self) -> None:
+        """Raises ValueError where a sparse training is asked for what only pruning knows."""
+        if self.method == "prune":
+            return
+        defaults = {each.name: each.default for each in dataclasses.fields(Recipe)}
+        for name in ("granularity", "criterion", "threshold", "schedule"):
+            if getattr(self, name) != defaults[name]:
+                raise ValueError(
+                    f"method={self.method!r} trains sparsely from the beginning, without "
+                    f"{name}. Received: {name}={getattr(self, name)!r}. Leave it out, or write "
+                    "method='prune'."
+                )
+
+    def check_compress(self) -> None:
+        """Raises ValueError where the recipe asks for what only happens while an agent trains."""
+        asked = [
+            each.name
+            for each in dataclasses.fields(self)
+            if each.metadata.get("in_training") and getattr(self, each.name) != each.default
+        ] + ["schedule"] * (self.schedule == "return_gated")
+        if asked:
+            raise ValueError(
+                f"{asked[0]}={getattr(self, asked[0])!r} is for training: tfdrlprune train, or "
+                "AgentTrainer. A trained policy is pruned without."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON values."""
@@ -111,3 +169,10 @@ class Recipe(Selection):
         """
         parser = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
         return Recipe.from_dict(parser.loads(text))
+
+
+def _plain(networks: Mapping[str, float | None]) -> str:
+    """Returns roles and their own sparsities in the short form, which TOML can hold."""
+    return ",".join(
+        role if sparsity is None else f"{role}={sparsity:g}" for role, sparsity in networks.items()
+    )

@@ -54,6 +54,13 @@ def check_number(name: str, value: Any, *, whole: bool = False) -> None:
         raise ValueError(f"{name} is a {kind}. Received: {name}={value!r}.")
 
 
+def check_share(name: str, value: Any) -> None:
+    """Raises ValueError unless ``value`` is a number in (0, 1)."""
+    check_number(name, value)
+    if not 0.0 < value < 1.0:
+        raise ValueError(f"{name} is a share in (0, 1). Received: {name}={value!r}.")
+
+
 def did_you_mean(value: Any, known: Collection[str]) -> str:
     """Returns a question that names the nearest known word, or nothing where none is near.
 

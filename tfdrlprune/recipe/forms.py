@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ class Pattern:
     """What a granularity's short form stands for.
 
     Attributes:
-        kind: "element", "block", "n:m" or "unit".
+        kind: "element", "block", "n:m", "unit" or "layer".
         height: inputs in a block.
         width: outputs in a block.
         kept: weights that stay of every ``of`` consecutive inputs, with "n:m".
@@ -65,7 +65,7 @@ def parse_granularity(text: Any) -> Pattern:
     """Returns what a granularity's short form stands for.
 
     Args:
-        text: "element"; "unit"; "block:HxW", H inputs by W outputs; "N:M", keep N of M.
+        text: "element"; "unit"; "layer"; "block:HxW", H inputs by W outputs; "N:M", keep N of M.
 
     Raises:
         ValueError: it is none of these.
@@ -76,7 +76,7 @@ def parse_granularity(text: Any) -> Pattern:
         >>> parse_granularity("2:4").kept
         2
     """
-    if text in ("element", "unit"):
+    if text in ("element", "unit", "layer"):
         return Pattern(text)
     form = text if isinstance(text, str) else ""
     if block := re.fullmatch(r"block:([1-9]\d*)x([1-9]\d*)", form):
@@ -84,10 +84,11 @@ def parse_granularity(text: Any) -> Pattern:
     some = re.fullmatch(r"([1-9]\d*):([1-9]\d*)", form)
     if some and int(some[1]) < int(some[2]):
         return Pattern("n:m", kept=int(some[1]), of=int(some[2]))
-    hint = did_you_mean(text, ("element", "unit", "block:4x4", "block:1x16"))
+    hint = did_you_mean(text, ("element", "unit", "layer", "block:4x4", "block:1x16"))
     raise ValueError(
-        "granularity is 'element', 'unit', a block of inputs x outputs such as 'block:4x4', or "
-        f"N:M such as '2:4', which keeps 2 of 4. Received: granularity={text!r}.{hint}"
+        "granularity is 'element', 'unit', 'layer', a block of inputs x outputs such as "
+        f"'block:4x4', or N:M such as '2:4', which keeps 2 of 4. Received: granularity={text!r}."
+        f"{hint}"
     )
 
 
@@ -116,3 +117,33 @@ def parse_distribution(value: Any) -> str | dict[str, float]:
         return {str(name): check_sparsity(each, repr(name)) for name, each in value.items()}
     check_choice("distribution", value, DISTRIBUTIONS)
     return str(value)
+
+
+def parse_networks(value: Any) -> dict[str, float | None]:
+    """Returns role -> its own sparsity, or None where it has that of the schedule.
+
+    Args:
+        value: a role; several; a dictionary; or a text, "actor,critic=0.5".
+
+    Raises:
+        ValueError: there is no role, or a value is no sparsity.
+
+    Example:
+        >>> parse_networks("actor,critic=0.5")
+        {'actor': None, 'critic': 0.5}
+    """
+    if isinstance(value, str):
+        pairs = [each.strip().partition("=") for each in value.split(",")]
+        value = {role: sparsity or None for role, _, sparsity in pairs}
+    elif not isinstance(value, Mapping) and isinstance(value, Iterable):
+        value = dict.fromkeys(value)
+    roles = value if isinstance(value, Mapping) else {}
+    if not roles or not all(isinstance(role, str) and role for role in roles):
+        raise ValueError(
+            "networks is a role or several, such as 'actor', 'actor,critic', or 'actor,critic=0.5' "
+            f"for a sparsity of its own. Received: networks={value!r}."
+        )
+    return {
+        role: None if sparsity is None else check_sparsity(sparsity, repr(role))
+        for role, sparsity in roles.items()
+    }

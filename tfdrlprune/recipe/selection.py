@@ -10,8 +10,12 @@ from typing import Any
 from tfdrlprune.recipe.checks import check_choice, check_number
 from tfdrlprune.recipe.forms import Pattern, parse_distribution, parse_granularity
 
-CRITERIA = ("magnitude", "random")
-GROUP_SCORES = ("mean", "l2", "max")
+CRITERIA = (
+    *("magnitude", "random"),
+    *("saliency", "taylor", "snip", "movement"),
+    *("activation", "apoz"),
+)
+GROUP_SCORES = ("mean", "l2", "max", "in+out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +24,16 @@ class Selection:
 
     Attributes:
         granularity: what goes together: "element", "block:4x4" (inputs x outputs), "2:4" (keeps 2
-            of 4 consecutive inputs), or "unit" (a neuron, filter or recurrent unit).
-        criterion: what scores a weight; the lowest go first: "magnitude" or "random".
-        group_score: of a block's or unit's weights: "mean", "l2" (root mean square), or "max".
+            of 4 consecutive inputs), "unit" (a neuron, filter or recurrent unit, with its bias), or
+            "layer".
+        criterion: what scores a weight w; the lowest go first. By weights alone: "magnitude" or
+            "random". By gradients g of the loss on replay or roll-outs: "saliency" (|w * mean g|),
+            "taylor" (mean of (w * g) ** 2), "snip" (the saliency before training, for good) or
+            "movement" (sum of -w * g over all steps). Of units, by what they put out on recorded
+            observations: "activation" (mean magnitude) or "apoz" (share that is not zero).
+        gradient_batches: that "saliency", "taylor" and "snip" take their gradients on.
+        group_score: of a block's or unit's weights: "mean", "l2" (root mean square), "max", or
+            "in+out" (mean of a unit's own weights plus the mean of those that read it).
         distribution: how kernels share the sparsity: "erk" spares the small first and last ones,
             "uniform" treats all alike, "global" compares scores across kernels; or a dictionary
             from the names of kernels or layers to their sparsities, where the kernels that it does
@@ -38,11 +49,14 @@ class Selection:
 
     granularity: str = field(
         default="element",
-        metadata={"help": "What goes together: element, block:4x4, 2:4 or unit."},
+        metadata={"help": "What goes together: element, block:4x4, 2:4, unit or layer."},
     )
     criterion: str = field(
         default="magnitude",
         metadata={"help": "What decides which weights go.", "choices": CRITERIA},
+    )
+    gradient_batches: int = field(
+        default=8, metadata={"help": "Batches that gradients are averaged over."}
     )
     group_score: str = field(
         default="mean",
@@ -68,6 +82,12 @@ class Selection:
         check_choice("group_score", self.group_score, GROUP_SCORES)
         object.__setattr__(self, "distribution", parse_distribution(self.distribution))
         parse_granularity(self.granularity)
+        self._check_units()
+        check_number("gradient_batches", self.gradient_batches, whole=True)
+        if self.gradient_batches < 1:
+            raise ValueError(
+                f"gradient_batches is at least 1. Received: {self.gradient_batches!r}."
+            )
         if isinstance(self.distribution, dict):
             for sparsity in self.distribution.values():
                 self.pattern.check_final(sparsity)
@@ -77,6 +97,21 @@ class Selection:
                 raise ValueError(
                     f"threshold is a finite number above 0. Received: threshold={self.threshold!r}."
                 )
+
+    def _check_units(self) -> None:
+        """Raises ValueError where something is asked for that only units have."""
+        by_activity = self.criterion in ("activation", "apoz")
+        if by_activity and self.granularity != "unit":
+            raise ValueError(
+                f"criterion={self.criterion!r} scores units. Received: "
+                f"granularity={self.granularity!r}. Write granularity='unit'."
+            )
+        if self.group_score == "in+out" and (by_activity or self.granularity != "unit"):
+            raise ValueError(
+                "group_score='in+out' adds up the weights of units. Received: "
+                f"granularity={self.granularity!r}, criterion={self.criterion!r}. Write "
+                "granularity='unit' and a criterion of weights."
+            )
 
     @property
     def pattern(self) -> Pattern:

@@ -1,0 +1,209 @@
+"""Activity: what units put out on recorded observations, and where their outputs go.
+
+Layers are called outside a graph with their ``call`` watched, so that this works on any network
+whose units are those of Keras layers, whatever lies between them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tfdrlprune._tf import tf
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfdrlprune.pruning.kernels import Kernel
+
+Array = NDArray[Any]
+# Calls a network on observations.
+Visit = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What the units of a kernel's layer put out.
+
+    Attributes:
+        mean: [units], mean of |output| over observations, and over places or time.
+        active: [units], share of the outputs that are not 0: one minus the "average percentage of
+            zeros" of Hu et al. 2016, "Network Trimming".
+    """
+
+    mean: Array
+    active: Array
+
+
+def measure(network: tf.Module, kernels: Sequence[Kernel], visit: Visit) -> list[Activity]:
+    """Returns the activity of each kernel's units while ``visit`` calls the network.
+
+    An activation that is a layer of its own comes after the outputs that are measured.
+
+    Raises:
+        ValueError: a kernel's layer was not called; says which.
+    """
+    sums = [_Sums(kernel) for kernel in kernels]
+    with contextlib.ExitStack() as stack:
+        for kernel, own in zip(kernels, sums, strict=True):
+            stack.enter_context(_watched(_speaker(network, kernel), after=own.add))
+        visit()
+    silent = [k.name for k, each in zip(kernels, sums, strict=True) if each.count == 0]
+    if silent:
+        raise ValueError(
+            f"The network did not call the layers of {', '.join(silent)} on the recorded "
+            "observations, so their units have no activations. Spare them, or choose another "
+            "criterion."
+        )
+    return [Activity(each.absolute / each.count, each.active / each.count) for each in sums]
+
+
+def readers(
+    network: tf.Module, kernels: Sequence[Kernel], visit: Visit
+) -> list[list[tuple[int, Array]]]:
+    """Returns for each kernel who reads its units, directly: found by putting NaN into each unit.
+
+    A layer reads units directly where each of its inputs depends on at most one of them: through
+    activations, pooling, flattening and concatenation, but not through other weights.
+
+    Returns:
+        For each kernel, pairs of another kernel's index and int64 [inputs of that kernel], the unit
+        that each of its inputs comes from, -1 for none.
+    """
+    return [
+        _readers_of(network, kernels, index, visit, kernel.outputs // kernel.gates)
+        for index, kernel in enumerate(kernels)
+    ]
+
+
+def _readers_of(
+    network: tf.Module, kernels: Sequence[Kernel], index: int, visit: Visit, units: int
+) -> list[tuple[int, Array]]:
+    # A depthwise kernel has outputs for each input, and passes NaN on to who reads those.
+    others = [
+        i
+        for i, k in enumerate(kernels)
+        if i != index and k.attribute not in ("recurrent_kernel", "depthwise_kernel")
+    ]
+    found: dict[int, Array] = {}
+    for first in range(0, units, _rows_of_a_visit(network, kernels[index], visit)):
+        looks = {other: _Look() for other in others}
+        with contextlib.ExitStack() as stack:
+            poison = _Poison(first, units)
+            stack.enter_context(_watched(_speaker(network, kernels[index]), change=poison))
+            for other, look in looks.items():
+                stack.enter_context(_watched(kernels[other].owner, before=look))
+            visit()
+        for other, look in looks.items():
+            if look.rows is not None:
+                rows = look.rows[: units - first]
+                found.setdefault(other, np.zeros((units, rows.shape[1]), bool))
+                found[other][first : first + len(rows)] = rows
+    return [
+        (other, _window(kernels[other], np.where(rows.any(axis=0), rows.argmax(axis=0), -1)))
+        for other, rows in found.items()
+        if rows.any() and rows.sum(axis=0).max() == 1
+    ]
+
+
+def _window(kernel: Kernel, channels: Array) -> Array:
+    """Returns the unit of each input of a kernel, whose window repeats the channels."""
+    inputs = int(np.prod(kernel.shape)) // kernel.outputs
+    if kernel.attribute == "pointwise_kernel":  # behind its layer's depthwise filters
+        return np.repeat(channels, inputs // len(channels))
+    return np.tile(channels, inputs // len(channels))
+
+
+class _Look:
+    """Sees where a layer's input is NaN: [rows, channels]; None before it was called."""
+
+    def __init__(self) -> None:
+        self.rows: Array | None = None
+
+    def __call__(self, inputs: Any) -> None:
+        array = np.isnan(np.asarray(tf.nest.flatten(inputs)[0], np.float32))
+        self.rows = np.asarray(array.any(axis=tuple(range(1, array.ndim - 1))))
+
+
+class _Poison:
+    """Puts NaN into unit ``first + r`` of row r."""
+
+    def __init__(self, first: int, units: int):
+        self._first, self._units = first, units
+
+    def __call__(self, output: tf.Tensor) -> tf.Tensor:
+        array = np.array(output)
+        for row in range(min(len(array), self._units - self._first)):
+            array[row, ..., self._first + row] = np.nan
+        return tf.constant(array)
+
+
+def _rows_of_a_visit(network: tf.Module, kernel: Kernel, visit: Visit) -> int:
+    rows: list[int] = []
+    with _watched(_speaker(network, kernel), after=lambda output: rows.append(len(output))):
+        visit()
+    return max([1, *rows])
+
+
+class _Sums:
+    def __init__(self, kernel: Kernel):
+        units = kernel.outputs // kernel.gates
+        self._kernel = kernel
+        self.absolute, self.active, self.count = np.zeros(units), np.zeros(units), 0
+
+    def add(self, output: tf.Tensor) -> None:
+        rows = np.asarray(output, np.float64)
+        rows = rows.reshape(-1, rows.shape[-1])
+        if rows.shape[1] != len(self.active):
+            raise ValueError(
+                f"{self._kernel.name} has {len(self.active)} units inside its layer, whose output "
+                f"has {rows.shape[1]}: their activations cannot be seen. Spare it, or choose "
+                "another criterion."
+            )
+        self.absolute += np.abs(rows).sum(axis=0)
+        self.active += (rows != 0.0).sum(axis=0)
+        self.count += len(rows)
+
+
+def _speaker(network: tf.Module, kernel: Kernel) -> Any:
+    """Returns the layer whose output is the units': of a recurrent cell, the layer around it."""
+    for layer in network.submodules:
+        if isinstance(layer, tf.keras.layers.RNN) and layer.cell is kernel.owner:
+            return layer
+    return kernel.owner
+
+
+@contextlib.contextmanager
+def _watched(
+    layer: Any,
+    before: Callable[[Any], None] | None = None,
+    after: Callable[[Any], None] | None = None,
+    change: Callable[[Any], Any] | None = None,
+) -> Iterator[None]:
+    """Watches, and may change, what goes into a layer's ``call`` and what comes out of it."""
+    own, before_that = layer.call, layer.__dict__.get("call")
+
+    def call(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if before is not None:
+            before(inputs)
+        result = own(inputs, *args, **kwargs)
+        # A cell gives its output and its states.
+        output = result[0] if isinstance(result, tuple | list) else result
+        if after is not None:
+            after(output)
+        if change is None:
+            return result
+        output = change(output)
+        return (output, *result[1:]) if isinstance(result, tuple | list) else output
+
+    # Past Keras's own __setattr__, which tracks what it is given.
+    layer.__dict__["call"] = call
+    try:
+        yield
+    finally:
+        if before_that is None:
+            del layer.__dict__["call"]
+        else:
+            layer.__dict__["call"] = before_that

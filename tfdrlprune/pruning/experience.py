@@ -1,0 +1,102 @@
+"""Experience: what a criterion needs of a model beyond its weights, the loss and observations."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from tfdrlprune._tf import tf
+
+import numpy as np
+
+from tfdrlprune.pruning.gradients import Record, instead_of_steps
+
+
+@runtime_checkable
+class Experience(Protocol):
+    """A model that can run on what it has seen, such as an `AgentTrainer`."""
+
+    def optimizers(self) -> Sequence[Any]:
+        """Returns the instances whose ``apply_gradients`` training calls."""
+        ...
+
+    def record_gradients(self, record: Record, batches: int) -> None:
+        """Hands the loss's gradients on some batches to ``record``; leaves the model as it is."""
+        ...
+
+    def has_data(self) -> bool:
+        """Returns whether there are batches and observations."""
+        ...
+
+    def takes_observations(self, network: Any) -> bool:
+        """Returns whether a network can be called on observations alone, and there are some."""
+        ...
+
+    def visit(self, network: Any, count: int) -> None:
+        """Calls such a network on up to ``count`` observations, outside a graph."""
+        ...
+
+
+class Recorded:
+    """A plain Keras model and the data that it is scored on.
+
+    Args:
+        model: compiled.
+        data: (x, y) or (x, y, weights) arrays, or an iterable of such batches; None for none.
+        batch_size: of batches that are cut from arrays.
+    """
+
+    def __init__(self, model: tf.keras.Model, data: Any, batch_size: int = 256):
+        self._model, self._data, self._size = model, data, batch_size
+
+    def optimizers(self) -> Sequence[Any]:
+        """Returns the model's only one."""
+        return [self._model.optimizer]
+
+    def record_gradients(self, record: Record, batches: int) -> None:
+        """Hands the compiled loss's gradients to ``record``, with layers as at inference."""
+        model = self._model
+        with instead_of_steps(self.optimizers(), record):
+            for x, y, weights in itertools.islice(self._batches(), batches):
+                with tf.GradientTape() as tape:
+                    loss = model.compute_loss(x, y, model(x, training=False), weights)
+                variables = model.trainable_variables
+                pairs = zip(tape.gradient(loss, variables), variables, strict=True)
+                model.optimizer.apply_gradients(pairs)
+        # These batches are none of the epoch's.
+        model.compiled_loss.reset_state()
+
+    def has_data(self) -> bool:
+        """Returns whether there is any."""
+        return self._data is not None
+
+    def takes_observations(self, network: Any) -> bool:
+        """Returns whether there is data."""
+        return self.has_data()
+
+    def visit(self, network: Any, count: int) -> None:
+        """Calls the network on the first ``count`` rows."""
+        seen = 0
+        for x, _, _ in self._batches():
+            rows = len(tf.nest.flatten(x)[0])
+            network(tf.nest.map_structure(lambda leaf, n=count - seen: leaf[:n], x), training=False)
+            seen += rows
+            if seen >= count:
+                return
+
+    def _batches(self) -> Iterator[tuple[Any, Any, Any]]:
+        if not isinstance(self._data, tuple):
+            for batch in self._data:
+                yield _three(batch)
+            return
+        rows = len(tf.nest.flatten(self._data[0])[0])
+        for start in range(0, rows, self._size):
+            cut = slice(start, start + self._size)
+            yield _three(tf.nest.map_structure(lambda leaf, c=cut: np.asarray(leaf)[c], self._data))
+
+
+def _three(batch: Iterable[Any]) -> tuple[Any, Any, Any]:
+    """Returns x, y and weights, those that lack as None."""
+    parts = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+    return (*parts, None, None)[:3]

@@ -1,0 +1,165 @@
+"""What all callbacks that mask weights share: finding kernels, masks in force, logs, the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from tfdrlprune._tf import read, tf
+
+from tfdrlprune.pruning.masks import Masks
+from tfdrlprune.pruning.models import Found, HasNetworks, find, warn_of_others
+from tfdrlprune.pruning.telemetry import Telemetry
+from tfdrlprune.recipe.forms import parse_networks
+
+Networks = str | Sequence[str] | Mapping[str, float | None]
+
+
+class Engine(Protocol):
+    """Changes the masks of some kernels as training goes on.
+
+    Attributes:
+        masks: in force from construction on.
+        traced: whether the training step must be traced anew although masks were in force.
+        checkpointable: all that it remembers, as a ``tf.train.Checkpoint``.
+    """
+
+    masks: Masks
+    traced: bool
+    checkpointable: tf.train.Checkpoint
+
+    def begin(self) -> None:
+        """Prepares, before the first step."""
+
+    def update(self, step: int) -> bool:
+        """Changes the masks if that is due at an optimizer step; returns whether it did."""
+
+    def thresholds(self) -> dict[str, float]:
+        """Returns kernel's name -> the highest score that the last update removed."""
+
+    def end(self) -> None:
+        """Leaves the training step as it was, and masks once more."""
+
+
+class MaskingCallback(tf.keras.callbacks.Callback):
+    """Masks weights while the model trains; subclasses say which, by `_engine`.
+
+    Args:
+        networks: roles; with numbers, sparsities of their own.
+        data: for criteria, where the model is a plain one.
+        pictures: folder for TensorBoard's pictures of masks, or None.
+    """
+
+    def __init__(self, networks: Networks, data: Any, pictures: str | None):
+        super().__init__()
+        self._roles = parse_networks(networks)
+        self._data = data
+        self._batches = 0
+        self._engines: list[Engine] = []
+        self._founds: list[Found] = []
+        self._logged: dict[str, float] = {}
+        self._telemetry = Telemetry(pictures)
+
+    def set_model(self, model: tf.keras.Model) -> None:
+        """Finds what to prune and puts the masks in force, before the training step is traced."""
+        super().set_model(model)
+        self._batches = 0
+        self._engines = []
+        if isinstance(model, HasNetworks) or model.built:
+            self._put_in_force()
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Applies what is due at the step from which training starts or resumes."""
+        for engine in self._engines:
+            engine.begin()
+        self._update()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Updates the masks if a pruning step has passed, and logs the sparsity."""
+        self._batches += 1
+        if not self._engines:  # the first batch has built the model
+            self._put_in_force()
+            for engine in self._engines:
+                engine.begin()
+            self.model.train_function = self.model.make_train_function(force=True)
+        # Counting zeros takes as long as a small batch, so only where they may have changed; the
+        # first batch may follow a restored checkpoint.
+        if self._update() or batch == 0:
+            self._logged = self.sparsity()
+        if logs is not None:
+            logs.update(self._logged)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Logs the sparsity, and what only an epoch's log holds."""
+        if logs is not None:
+            logs.update(self.sparsity())
+            for engine, found in zip(self._engines, self._founds, strict=True):
+                kernels = engine.masks.kernels
+                masks = zip((k.name for k in kernels), engine.masks.numpy(), strict=True)
+                around = found.surroundings
+                logs.update(
+                    self._telemetry.logs(
+                        dict(masks), engine.thresholds(), kernels, around, self._step()
+                    )
+                )
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Masks once more."""
+        for engine in self._engines:
+            engine.end()
+            if engine.traced:
+                self.model.train_function = None
+
+    def sparsity(self) -> dict[str, float]:
+        """Returns ``sparsity``, over all pruned kernels, and ``sparsity/<kernel>`` for each.
+
+        Where roles have sparsities of their own, ``sparsity`` is the first role's, and there is
+        ``sparsity/<role>`` for each.
+        """
+        found: dict[str, float] = {}
+        for role, engine in zip(self._roles, self._engines, strict=False):
+            own = engine.masks.sparsity()
+            if len(self._engines) > 1:
+                found[f"sparsity/{role}"] = own["sparsity"]
+            found = own | found
+        return found
+
+    def strip(self) -> None:
+        """Takes the masks off; the zeros stay as long as nothing trains them."""
+        for engine in self._engines:
+            engine.masks.remove()
+            self.model.train_function = None  # traced with the masks
+
+    def _engine(self, found: Found, sparsity: float | None) -> Engine:
+        """Returns what masks some kernels; ``sparsity`` is a role's own, or None."""
+        raise NotImplementedError
+
+    def _put_in_force(self) -> None:
+        roles = list(self._roles)
+        # Roles share their sparsity unless one has its own.
+        shared = all(own is None for own in self._roles.values())
+        groups = [roles] if shared else [[role] for role in roles]
+        self._founds = find(self.model, groups, self._data)
+        warn_of_others([n for found in self._founds for n in found.surroundings.networks])
+        self._engines = [
+            self._engine(found, self._roles[group[0]])
+            for group, found in zip(groups, self._founds, strict=True)
+        ]
+        # Not as a tf.Module: Keras would count the masks among the model's weights.
+        self.model.pruning_state = tf.train.Checkpoint(
+            engines=[engine.checkpointable for engine in self._engines]
+        )
+        if any(engine.masks.new or engine.traced for engine in self._engines):
+            # A step traced by an earlier fit does not know the constraints.
+            self.model.train_function = None
+
+    def _step(self) -> int:
+        """Returns the number of optimizer steps so far, also after a resume."""
+        if isinstance(self.model, HasNetworks):
+            return self.model.optimizer_step()
+        iterations = getattr(self.model.optimizer, "iterations", None)
+        return self._batches if iterations is None else int(read(iterations))
+
+    def _update(self) -> bool:
+        step = self._step() if self._engines else 0
+        return any([engine.update(step) for engine in self._engines])

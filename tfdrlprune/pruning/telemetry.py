@@ -1,0 +1,91 @@
+"""Telemetry: what is logged of masks at the end of an epoch, beside the sparsity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfdrlprune._tf import tf
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfdrlprune.pruning.activity import measure
+from tfdrlprune.pruning.kernels import Kernel
+from tfdrlprune.pruning.scorer import visit_of
+from tfdrlprune.pruning.surroundings import Surroundings
+
+Array = NDArray[Any]
+
+
+class Telemetry:
+    """Numbers and pictures of masks, an epoch's at a time.
+
+    Args:
+        pictures: folder that TensorBoard reads, where pictures of the masks are written; or None.
+    """
+
+    def __init__(self, pictures: str | None):
+        self._folder = pictures
+        self._writer: Any = None
+        self._before: dict[str, Array] = {}
+
+    def logs(
+        self,
+        masks: Mapping[str, Array],
+        thresholds: Mapping[str, float],
+        kernels: Sequence[Kernel],
+        surroundings: Surroundings,
+        step: int,
+    ) -> dict[str, float]:
+        """Returns what an epoch's log gets for each kernel, and writes the pictures.
+
+        Args:
+            masks: by the kernel's name.
+            thresholds: by the kernel's name, the highest score that was removed.
+            kernels: that are masked.
+            surroundings: their networks.
+            step: optimizer steps so far.
+
+        Returns:
+            ``mask_change/<kernel>``, the share of mask entries that differ from the last epoch's;
+            ``threshold/<kernel>``; ``dead_units/<kernel>``, the share of units whose output is 0
+            on all recorded observations or, where there are none, that have no weight left.
+        """
+        found = {f"threshold/{name}": value for name, value in thresholds.items()}
+        for name, mask in masks.items():
+            before = self._before.get(name, np.ones_like(mask))
+            found[f"mask_change/{name}"] = float(np.mean(before != mask))
+        self._before.update(masks)
+        found |= _dead_units(masks, kernels, surroundings)
+        if self._folder is not None:
+            self._write_pictures(masks, kernels, step)
+        return found
+
+    def _write_pictures(
+        self, masks: Mapping[str, Array], kernels: Sequence[Kernel], step: int
+    ) -> None:
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(self._folder)
+        with self._writer.as_default(step=step):
+            for kernel in kernels:
+                picture = kernel.matrix(masks[kernel.name])[None, :, :, None]
+                tf.summary.image(f"mask/{kernel.name}", picture)
+        self._writer.flush()
+
+
+def _dead_units(
+    masks: Mapping[str, Array], kernels: Sequence[Kernel], surroundings: Surroundings
+) -> dict[str, float]:
+    found: dict[str, float] = {}
+    experience = surroundings.experience
+    for number, network in enumerate(surroundings.networks):
+        own = [k for k in kernels if k.network == number and k.attribute == "kernel"]
+        if experience is not None and experience.takes_observations(network):
+            measured = measure(network, own, visit_of(experience, network))
+            dead = [float(np.mean(each.active == 0.0)) for each in measured]
+        else:
+            alive = [kernel.matrix(masks[kernel.name]).any(axis=0) for kernel in own]
+            dead = [1.0 - float(np.mean(each)) for each in alive]
+        found |= {f"dead_units/{k.name}": share for k, share in zip(own, dead, strict=True)}
+    return found
