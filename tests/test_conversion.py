@@ -9,10 +9,12 @@ from builders import CHOICE, FORCE, VECTOR, Scale, dqn, greedy, ppo, randomize
 
 # isort: split
 import tensorflow_probability as tfp
+from tf_agents.agents.categorical_dqn import categorical_dqn_agent
 from tf_agents.agents.ddpg import actor_network
 from tf_agents.agents.dqn import dqn_agent
 from tf_agents.networks import (
     actor_distribution_network,
+    categorical_q_network,
     encoding_network,
     normal_projection_network,
     q_network,
@@ -178,6 +180,31 @@ def test_code_at_the_end_that_does_something_else_is_found_out():
     actor = sequential.Sequential([*layers, tf.keras.layers.Lambda(backwards)], input_spec=VECTOR)
     with pytest.raises(ValueError, match=r"acts differently: \d+ of 256 actions"):
         policies.from_agent(ppo(actor=actor, action=CHOICE, fc_layer_params=(8,)))
+
+
+def test_a_categorical_q_network_becomes_the_argmax_of_its_means():
+    network = categorical_q_network.CategoricalQNetwork(
+        VECTOR, CHOICE, num_atoms=7, fc_layer_params=(16,)
+    )
+    agent = categorical_dqn_agent.CategoricalDqnAgent(
+        ts.time_step_spec(VECTOR),
+        CHOICE,
+        network,
+        tf.keras.optimizers.Adam(1e-3),
+        min_q_value=-3.0,
+        max_q_value=6.0,
+        train_step_counter=tf.Variable(0, dtype=tf.int64),
+    )
+    randomize(network.variables)
+    policy = policies.from_agent(agent)
+    batch = vectors()
+    np.testing.assert_array_equal(policy(batch), greedy(agent, batch))
+    weights = np.exp(network(tf.constant(batch))[0].numpy())
+    values = weights @ np.linspace(-3, 6, 7) / weights.sum(-1)
+    np.testing.assert_allclose(policy.outputs(batch), values, atol=1e-4)
+    # The most likely atom, or the first one, would choose otherwise.
+    assert (np.argmax(weights.max(-1), -1) != policy(batch)).any()
+    assert len(set(policy(batch).tolist())) == 3
 
 
 @pytest.mark.parametrize(("observation", "conv"), [(VECTOR, None), (IMAGE, [(4, 3, 2)])])

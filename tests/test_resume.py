@@ -19,6 +19,9 @@ RUN = """
     if algo == "dqn":
         agent = tp.agents.dqn(env, hidden=(32, 32))
         settings = tp.agents.OffPolicySettings(fused_steps=64)
+    elif algo == "c51":
+        agent = tp.agents.c51(env, hidden=(32, 32))
+        settings = tp.agents.OffPolicySettings(fused_steps=64)
     elif algo == "sac":
         agent = tp.agents.sac(env, hidden=(32, 32))
         settings = tp.agents.SacSettings(fused_steps=64, batch_size=32)
@@ -74,6 +77,7 @@ def run(folder, env, algo, *, kill_after=None):
     [
         ("CartPole-v1", "dqn"),
         ("Acrobot-v1", "dqn"),
+        ("CartPole-v1", "c51"),
         ("Pendulum-v1", "ppo"),
         ("Pendulum-v1", "sac"),
         ("Pendulum-v1", "td3"),

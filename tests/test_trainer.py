@@ -391,7 +391,7 @@ def test_settings_of_the_other_family_are_refused():
 
 
 def test_what_is_no_agent_of_these_families_is_refused():
-    with pytest.raises(ValueError, match="DdqnAgent, PPOAgent, SacAgent and Td3Agent"):
+    with pytest.raises(ValueError, match="CategoricalDqnAgent, PPOAgent, SacAgent and Td3Agent"):
         tp.AgentTrainer(object(), "CartPole-v1")
 
 

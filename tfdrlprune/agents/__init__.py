@@ -1,5 +1,6 @@
 """All that is known here of TF-Agents and Gymnasium: environments, agents, the fit loop."""
 
+from tfdrlprune.agents.c51 import c51
 from tfdrlprune.agents.dqn import dqn
 from tfdrlprune.agents.ppo import ppo
 from tfdrlprune.agents.q_learner import OffPolicySettings
@@ -14,6 +15,7 @@ __all__ = [
     "OnPolicySettings",
     "SacSettings",
     "Td3Settings",
+    "c51",
     "dqn",
     "ppo",
     "sac",

@@ -15,6 +15,7 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 import numpy as np
 from numpy.typing import NDArray
 from tf_agents.trajectories import time_step as ts
+from tf_agents.utils import common
 
 from tfdrlprune.agents.compiled import compiled
 from tfdrlprune.agents.dense_chain import DenseChain, probes, proved_chain
@@ -39,10 +40,11 @@ class QValues:
     Args:
         agent: a DQN agent.
         network: its Q-network.
+        support: of C51, the returns that the atoms of its distributions stand for.
     """
 
-    def __init__(self, agent: Any, network: Any):
-        self._agent, self._network = agent, network
+    def __init__(self, agent: Any, network: Any, support: Array | None = None):
+        self._agent, self._network, self._support = agent, network, support
         self._run: Callable[[list[Array]], Any] | None = None
         self._chain: DenseChain | None = None
 
@@ -59,13 +61,27 @@ class QValues:
     def __call__(self, leaves: list[Array]) -> Array:
         """Returns [count, actions] for leaves [count, ...]."""
         if self._run is None:
-            self._chain = proved_chain(self._network, None, self._q_values, probes(leaves))
+            self._chain = proved_chain(
+                self._network, None, self._q_values, probes(leaves), self._means
+            )
             self._run = self._chain or compiled(self._q_values, "acting")
-        return np.asarray(self._run(leaves))
+        outputs = np.asarray(self._run(leaves))
+        return outputs if self._chain is None else self._means(outputs)
 
     def _q_values(self, leaves: list[tf.Tensor]) -> tf.Tensor:
         step = time_step(self._agent, leaves)
-        return self._network(step.observation, step_type=step.step_type)[0]
+        outputs = self._network(step.observation, step_type=step.step_type)[0]
+        if self._support is None:
+            return outputs
+        return common.convert_q_logits_to_values(outputs, self._support)
+
+    def _means(self, outputs: Array) -> Array:
+        """Returns Q-values for the chain's outputs: of C51, the means of distributions."""
+        if self._support is None:
+            return outputs
+        logits = outputs.reshape((len(outputs), -1, len(self._support)))
+        weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return (weights @ self._support) / weights.sum(axis=-1)
 
 
 class Sampler:

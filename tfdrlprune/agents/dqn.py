@@ -16,6 +16,7 @@ from tfdrlprune.agents.environments import action_spec as make_action_spec
 from tfdrlprune.agents.environments import spaces_of
 from tfdrlprune.agents.environments import time_step_spec as make_time_step_spec
 from tfdrlprune.agents.networks import front, initialize_he
+from tfdrlprune.policies.dueling import DuelingQNetwork
 
 
 def dqn(  # noqa: PLR0913 (hyper-parameters)
@@ -24,6 +25,7 @@ def dqn(  # noqa: PLR0913 (hyper-parameters)
     hidden: Sequence[int] = (64, 64),
     conv: Sequence[tuple[int, int, int]] | None = None,
     double: bool = True,
+    dueling: bool = False,
     seed: int = 0,
     learning_rate: float = 1e-3,
     n_step: int = 10,
@@ -42,10 +44,12 @@ def dqn(  # noqa: PLR0913 (hyper-parameters)
 
     Args:
         env: registered id, factory or ``gymnasium.Env``; its actions must be one Discrete.
-        hidden: units of the ReLU layers.
+        hidden: units of the ReLU layers; with ``dueling`` the last is there twice.
         conv: for image observations, (filters, kernel size, stride) of each layer before them;
             uint8 images are scaled to [0, 1]. Several observations are flattened and joined.
         double: choose the next action by the online network, not by the target.
+        dueling: estimate the state's value and the actions' advantages by streams of their own
+            (Wang et al. 2016).
         seed: of the initial weights.
         learning_rate: Adam's at the start; `AgentTrainer` lowers it linearly.
         n_step: rewards in a target, in [1, ...).
@@ -62,17 +66,14 @@ def dqn(  # noqa: PLR0913 (hyper-parameters)
     observation_space, action_space = spaces_of(env)
     time_step_spec = make_time_step_spec(observation_space)
     action_spec = make_action_spec(action_space)
-    if not _is_one_discrete(action_spec):
-        raise ValueError(
-            f"DQN needs one Discrete action. Received from {_name(env)}: {action_space}. "
-            "Use PPO: tp.agents.ppo(env), or --algo ppo."
-        )
+    check_discrete(env, "DQN", action_spec, action_space)
     arguments = {
         "fc_layer_params": tuple(hidden),
         **front(time_step_spec.observation, conv),
     }
+    kind = DuelingQNetwork if dueling else q_network.QNetwork
     networks = [
-        q_network.QNetwork(time_step_spec.observation, action_spec, name=name, **arguments)
+        kind(time_step_spec.observation, action_spec, name=name, **arguments)
         for name in ("QNetwork", "TargetQNetwork")
     ]
     agent = (dqn_agent.DdqnAgent if double else dqn_agent.DqnAgent)(
@@ -97,9 +98,19 @@ def dqn(  # noqa: PLR0913 (hyper-parameters)
     return agent
 
 
-def _is_one_discrete(spec: Any) -> bool:
-    return isinstance(spec, tf.TypeSpec) and spec.dtype.is_integer and spec.shape.rank == 0
+def check_discrete(env: Any, name: str, action_spec: Any, action_space: Any) -> None:
+    """Raises ValueError unless an environment's actions are one Discrete.
 
-
-def _name(env: Any) -> str:
-    return env if isinstance(env, str) else type(env).__name__
+    Args:
+        env: the environment, for the message.
+        name: of the algorithm, likewise.
+        action_spec: what TF-Agents sees.
+        action_space: what it stands for.
+    """
+    one = isinstance(action_spec, tf.TypeSpec) and action_spec.shape.rank == 0
+    if not one or not action_spec.dtype.is_integer:
+        where = env if isinstance(env, str) else type(env).__name__
+        raise ValueError(
+            f"{name} needs one Discrete action. Received from {where}: {action_space}. "
+            "Use PPO: tp.agents.ppo(env), or --algo ppo."
+        )

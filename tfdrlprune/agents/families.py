@@ -54,8 +54,8 @@ def learner_for(
         vector = _vector(agent, env, num_envs, 8)
         return OnPolicyLearner(agent, ppo_parts, vector, own, seed)
     raise ValueError(
-        "AgentTrainer trains TF-Agents DqnAgent, DdqnAgent, PPOAgent, SacAgent and Td3Agent. "
-        f"Received: {type(agent).__name__}."
+        "AgentTrainer trains TF-Agents DqnAgent, DdqnAgent, CategoricalDqnAgent, PPOAgent, "
+        f"SacAgent and Td3Agent. Received: {type(agent).__name__}."
     )
 
 

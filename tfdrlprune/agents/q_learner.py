@@ -1,7 +1,9 @@
-"""What DQN adds to learning from replay: epsilon-greedy actions on Q-values."""
+"""What DQN and C51 add to learning from replay: epsilon-greedy actions on Q-values."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,19 +12,20 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
 from numpy.typing import NDArray
+from tf_agents.trajectories import trajectory
 
 from tfdrlprune.agents.acting import QValues
 from tfdrlprune.agents.internals import QLearning
 from tfdrlprune.agents.learner import build_optimizer
 from tfdrlprune.agents.method import ReplaySettings
-from tfdrlprune.pruning.callbacks import Followed
+from tfdrlprune.pruning.models import Followed
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class OffPolicySettings(ReplaySettings):
-    """How `AgentTrainer` collects for and trains a DQN agent; see `ReplaySettings` for the rest.
+    """How `AgentTrainer` collects for and trains a DQN or C51 agent; see also `ReplaySettings`.
 
     Attributes:
         batch_size: transitions in an optimizer step.
@@ -47,7 +50,7 @@ class OffPolicySettings(ReplaySettings):
 
 
 class QLearner:
-    """A DQN agent as a `Method`.
+    """A DQN or C51 agent as a `Method`.
 
     Args:
         agent: the TF-Agents agent.
@@ -69,7 +72,7 @@ class QLearner:
 
     def forget_compiled(self) -> None:
         """Traces anew at the next batch."""
-        self._scores = QValues(self._agent, self._parts.network)
+        self._scores = QValues(self._agent, self._parts.network, self._parts.support)
 
     def refresh(self, progress: float) -> dict[str, float]:
         """Takes over the weights and sets epsilon; returns it for the logs."""
@@ -100,7 +103,10 @@ class QLearner:
 
     def train(self, experience: Any, noise: dict[str, tf.Tensor]) -> tf.Tensor:
         """Makes one optimizer step; returns the loss."""
-        return self._agent.train(experience).loss
+        if self._parts.support is None:
+            return self._agent.train(experience).loss
+        with _quiet():
+            return self._agent.train(as_trajectory(experience, self.n_step, self.gamma)).loss
 
     def _epsilon_at(self, progress: float) -> float:
         own = self._parts.epsilon
@@ -108,3 +114,51 @@ class QLearner:
             return float(own())
         final = 0.0 if own is None else float(own)
         return max(final, 1.0 - (1.0 - final) * progress / max(self._exploration, 1e-9))
+
+
+def as_trajectory(experience: trajectory.Transition, n_step: int, gamma: float) -> Any:
+    """Returns n-step transitions as the whole trajectories that C51 of TF-Agents reads.
+
+    C51 sums rewards and multiplies discounts over ``n_step`` steps itself. Here the first step has
+    all of the reward and of the discount, and the others have none: their discount undoes the gamma
+    that the agent multiplies by, so that both come out as they are in the transition, also where
+    the episode ended within.
+
+    Args:
+        experience: [batch, ...]; its discount is ``gamma**(steps - 1)``, or 0.
+        n_step: what the agent was built with.
+        gamma: likewise.
+
+    Returns:
+        A Trajectory, [batch, n_step + 1, ...], of which only the first and the last observation are
+        read.
+    """
+    before, after = experience.time_step, experience.next_time_step
+
+    def in_time(first: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+        return tf.stack([first] + [others] * n_step, axis=1)
+
+    undone = tf.fill(tf.shape(after.discount), 1.0 / gamma if gamma > 0 else 1.0)
+    return trajectory.Trajectory(
+        in_time(before.step_type, after.step_type),
+        tf.nest.map_structure(in_time, before.observation, after.observation),
+        tf.nest.map_structure(
+            lambda action: in_time(action, action), experience.action_step.action
+        ),
+        (),
+        in_time(after.step_type, after.step_type),
+        in_time(after.reward, tf.zeros_like(after.reward)),
+        in_time(after.discount, undone),
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps TensorFlow from announcing the age of what C51 sums n-step returns with."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

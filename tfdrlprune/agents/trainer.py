@@ -12,8 +12,10 @@ from tfdrlprune.agents.families import Settings, learner_for
 from tfdrlprune.agents.learner import Checkpointed
 from tfdrlprune.agents.learning_rate import LearningRates
 from tfdrlprune.agents.progress import Progress, verbosity
+from tfdrlprune.agents.rehearsal import takes
 from tfdrlprune.agents.spaces import action_nest
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.pruning.gradients import Record
 from tfdrlprune.pruning.models import Followed
 from tfdrlprune.simulation import Environment
 from tfdrlprune.specs import ArraySpec
@@ -37,11 +39,11 @@ class AgentTrainer(tf.keras.Model):
     happened. Saving ends the episodes that are running, since simulators cannot be saved.
 
     Args:
-        agent: a TF-Agents DQN, double DQN, PPO, SAC or TD3 agent, from `tfdrlprune.agents` or your
-            own.
+        agent: a TF-Agents DQN, double DQN, C51, PPO, SAC or TD3 agent, from `tfdrlprune.agents` or
+            your own.
         env: registered id, factory, or one environment object.
-        num_envs: environments stepped at once; by default 32 for DQN, 8 for PPO, 4 for SAC and
-            TD3, 1 for an object.
+        num_envs: environments stepped at once; by default 32 for DQN and C51, 8 for PPO, 4 for SAC
+            and TD3, 1 for an object.
         settings: `OffPolicySettings`, `OnPolicySettings`, `SacSettings` or `Td3Settings`, whichever
             fits the agent.
         seed: of exploration, sampling and episodes.
@@ -153,6 +155,36 @@ class AgentTrainer(tf.keras.Model):
     def prunable_networks(self) -> dict[str, list[Followed]]:
         """Returns role -> [(network, networks that follow it), ...], for `PruningCallback`."""
         return self._learner.networks
+
+    def optimizers(self) -> list[Any]:
+        """Returns the instances that the agent applies gradients with."""
+        return list(self._learner.optimizers)
+
+    def state_variables(self) -> list[tf.Variable]:
+        """Returns the agent's variables and its optimizers'."""
+        own = [each.variables for each in self._learner.optimizers]
+        return [*self.agent.variables, *(v for o in own for v in (o() if callable(o) else o))]
+
+    def record_gradients(self, record: Record, batches: int) -> None:
+        """Hands the gradients of the agent's own loss to ``record``, and trains nothing.
+
+        Args:
+            record: takes (gradient, variable) pairs, unclipped, inside a compiled step.
+            batches: of replay, or of the last roll-out.
+        """
+        self._learner.rehearse(record, batches)
+
+    def has_data(self) -> bool:
+        """Returns True: there is replay, or a roll-out."""
+        return True
+
+    def takes_observations(self, network: Any) -> bool:
+        """Returns whether a network's input is an observation, and not an action beside it."""
+        return takes(network, self.agent.time_step_spec.observation)
+
+    def visit(self, network: Any, count: int) -> None:
+        """Calls a network on up to ``count`` recent observations, outside a graph."""
+        self._learner.visit(network, count)
 
     def policy(self) -> Policy:
         """Returns the greedy policy as it is now, in the environment's own units.

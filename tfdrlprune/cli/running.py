@@ -42,7 +42,7 @@ class Run:
 
     Attributes:
         env: registered id.
-        algo: ``"dqn"``, ``"ppo"``, ``"sac"`` or ``"td3"``.
+        algo: ``"dqn"``, ``"c51"``, ``"ppo"``, ``"sac"`` or ``"td3"``.
         hidden: units of the hidden layers; None for the algorithm's default.
         steps: optimizer steps, or None.
         env_steps: environment steps, or None.
@@ -95,8 +95,14 @@ def train(run: Run, out: Path, *, resume: bool, force: bool) -> dict[str, Any]:
 
 
 def _agent(run: Run) -> Any:
-    makers = {"dqn": agents.dqn, "ppo": agents.ppo, "sac": agents.sac, "td3": agents.td3}
-    make: Any = makers[run.algo]
+    makers: dict[str, Any] = {
+        "dqn": agents.dqn,
+        "c51": agents.c51,
+        "ppo": agents.ppo,
+        "sac": agents.sac,
+        "td3": agents.td3,
+    }
+    make = makers[run.algo]
     if run.hidden is None:
         return make(run.env, seed=run.seed)
     return make(run.env, hidden=run.hidden, seed=run.seed)

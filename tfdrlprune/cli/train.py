@@ -21,7 +21,10 @@ from tfdrlprune.recipe import Recipe
 )
 @click.argument("env")
 @click.option(
-    "--algo", type=click.Choice(["dqn", "ppo", "sac", "td3"]), required=True, help="Of TF-Agents."
+    "--algo",
+    type=click.Choice(["dqn", "c51", "ppo", "sac", "td3"]),
+    required=True,
+    help="Of TF-Agents.",
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Optimizer steps.")
 @click.option("--env-steps", type=click.IntRange(min=1), help="Environment steps, instead.")

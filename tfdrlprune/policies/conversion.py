@@ -13,6 +13,7 @@ from tfdrlprune.policies.drawing import draw
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.normalizer import ObservationNormalizer
 from tfdrlprune.policies.proof import prove
+from tfdrlprune.policies.scores import ExpectedValue
 from tfdrlprune.policies.squashing import squash_head, unsquashed
 from tfdrlprune.policies.tensor_specs import array_spec, observation_nest
 from tfdrlprune.specs import Array, ArraySpec, Head, Nest, pack_like
@@ -41,7 +42,8 @@ def from_agent(agent: Any, *, action: ArraySpec | None = None, observations: Any
     nest, own = observation_nest(spec), array_spec(_single(policy.action_spec), "action")
     net, normalizers = _parts(inner)
     action = action or own
-    candidates = _candidates(net, nest, action, own, normalizers, type(agent).__name__)
+    source = type(agent).__name__
+    candidates = _candidates(net, nest, action, own, normalizers, source, _support(inner))
 
     def act(leaves: list[Array]) -> Array:
         from tf_agents.trajectories import time_step as ts
@@ -123,7 +125,7 @@ def greedy_policy(agent: Any) -> Any:
 
 def _parts(policy: Any) -> tuple[Any, list[ObservationNormalizer] | None]:
     """Returns the network that acts and the normalisers in front of it."""
-    from tf_agents.policies import actor_policy, q_policy
+    from tf_agents.policies import actor_policy, categorical_q_policy, q_policy
 
     # Private names as in tf-agents 0.19.0; a test holds each.
     if getattr(policy, "observation_and_action_constraint_splitter", None) is not None:
@@ -131,14 +133,23 @@ def _parts(policy: Any) -> tuple[Any, list[ObservationNormalizer] | None]:
             "A policy whose observation holds a mask of allowed actions cannot be rebuilt. Train "
             "without observation_and_action_constraint_splitter."
         )
-    if isinstance(policy, q_policy.QPolicy):
+    if isinstance(policy, (q_policy.QPolicy, categorical_q_policy.CategoricalQPolicy)):
         return policy._q_network, None
     if isinstance(policy, actor_policy.ActorPolicy):
         return policy._actor_network, _normalizers(policy._observation_normalizer)
     raise ValueError(
-        f"A {type(policy).__name__} cannot be rebuilt: known are the policies of DQN (QPolicy) and "
-        "of PPO, SAC and TD3 (ActorPolicy)."
+        f"A {type(policy).__name__} cannot be rebuilt: known are the policies of DQN (QPolicy), "
+        "of C51 (CategoricalQPolicy), and of PPO, SAC and TD3 (ActorPolicy)."
     )
+
+
+def _support(policy: Any) -> list[float] | None:
+    """Returns the returns that a C51 network's atoms stand for; None of another policy."""
+    from tf_agents.policies import categorical_q_policy
+
+    if not isinstance(policy, categorical_q_policy.CategoricalQPolicy):
+        return None
+    return [float(value) for value in np.asarray(policy._support)]
 
 
 def _normalizers(normalizer: Any) -> list[ObservationNormalizer] | None:
@@ -170,12 +181,15 @@ def _candidates(
     own: ArraySpec,
     normalizers: list[ObservationNormalizer] | None,
     source: str,
+    support: list[float] | None = None,
 ) -> list[Policy]:
     """Returns what the network may be as a policy: one, or a few of which one has to be proved."""
     from tfdrlprune.policies.rebuild import functional, steps_of
 
     _check_actions(action, own)
     steps, squash = unsquashed(steps_of(network))
+    if support is not None:
+        steps = [*steps, ExpectedValue(support)]
     heads = [squash or _head(network, action, own)]
     if len(steps) > 1 and isinstance(steps[-1], tf.keras.layers.Lambda):
         # Python code that makes a distribution of the last layer's outputs. What it is about

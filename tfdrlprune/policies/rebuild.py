@@ -17,6 +17,7 @@ from tf_agents.agents.ddpg import actor_network
 from tf_agents.agents.sac import tanh_normal_projection_network
 from tf_agents.networks import (
     categorical_projection_network,
+    categorical_q_network,
     encoding_network,
     network,
     normal_projection_network,
@@ -24,7 +25,9 @@ from tf_agents.networks import (
     sequential,
 )
 
+from tfdrlprune.policies.dueling import DuelingQNetwork
 from tfdrlprune.policies.normalizer import ObservationNormalizer
+from tfdrlprune.policies.scores import Duel
 from tfdrlprune.policies.wrappers import inner
 from tfdrlprune.specs import Nest, flatten, pack_like
 
@@ -59,10 +62,18 @@ class Front:
     combiner: Any
 
 
-def steps_of(net: Any) -> list[Any]:
-    """Returns the Keras layers (and `Front`s) that a network applies one after the other.
+@dataclass(frozen=True)
+class Fork:
+    """Chains that start from the same tensor; what follows takes all of their outputs."""
 
-    The projection of an ActorDistributionNetwork becomes the layer that makes its logits or means.
+    branches: tuple[list[Any], ...]
+
+
+def steps_of(net: Any) -> list[Any]:
+    """Returns the Keras layers (`Front`s, `Fork`s) that a network applies one after the other.
+
+    The projection of an ActorDistributionNetwork becomes the layer that makes its logits or means;
+    a CategoricalQNetwork ends in its logits.
 
     Raises:
         ValueError: the network is of a kind that is not known; names it.
@@ -74,17 +85,28 @@ def steps_of(net: Any) -> list[Any]:
         return [step for layer in net.layers for step in steps_of(layer)]
     if isinstance(net, q_network.QNetwork):
         return [*steps_of(net._encoder), net._q_value_layer]
+    if (special := _special_steps(net)) is not None:
+        return special
+    if isinstance(net, (network.Network, tf.keras.Model)):
+        raise _refusal(net, "its kind is not known")
+    return [] if type(net).__name__ in _IDLE else [net]
+
+
+def _special_steps(net: Any) -> list[Any] | None:
+    """Returns the steps of a network that has rules of its own; None of another."""
     if isinstance(net, encoding_network.EncodingNetwork):
         front = _front(net)
         layers = [step for layer in net._postprocessing_layers for step in steps_of(layer)]
         return [front, *layers] if front else layers
+    if isinstance(net, categorical_q_network.CategoricalQNetwork):
+        return steps_of(net._q_network)
+    if isinstance(net, DuelingQNetwork):
+        return [*steps_of(net.encoder), Fork(net.streams), Duel()]
     if isinstance(net, actor_network.ActorNetwork):
         return [*_cast(net.input_tensor_spec), *net._mlp_layers, _stretch(net._single_action_spec)]
     if has_projection(net):
         return [*steps_of(net._encoder), _projection_layer(projection_of(net))]
-    if isinstance(net, (network.Network, tf.keras.Model)):
-        raise _refusal(net, "its kind is not known")
-    return [] if type(net).__name__ in _IDLE else [net]
+    return None
 
 
 def has_projection(net: Any) -> bool:
@@ -180,6 +202,8 @@ def functional(
 def _apply(step: Any, value: Any, unique: Callable[[str], str], name: str | None = None) -> Any:
     if isinstance(step, Front):
         return _apply_front(step, value, unique)
+    if isinstance(step, Fork):
+        return _apply_fork(step, value, unique)
     if isinstance(step, tf.keras.layers.Flatten) and name is None and value.shape.rank == 2:
         return value  # EncodingNetwork always has one; here it would only be a RESHAPE to run
     layer, weights = inner(step)
@@ -190,6 +214,14 @@ def _apply(step: Any, value: Any, unique: Callable[[str], str], name: str | None
         raise _refusal(step, _first_line(error)) from error
     copy.set_weights(weights)
     return result
+
+
+def _apply_fork(fork: Fork, value: Any, unique: Callable[[str], str]) -> list[Any]:
+    """Returns the outputs of all branches; layers are made row by row, as their kernels come."""
+    tensors = [value] * len(fork.branches)
+    for row in zip(*fork.branches, strict=True):
+        tensors = [_apply(s, tensor, unique) for s, tensor in zip(row, tensors, strict=True)]
+    return tensors
 
 
 def _apply_front(front: Front, value: Any, unique: Callable[[str], str]) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
+import numpy as np
+from numpy.typing import NDArray
 from tf_agents.agents import tf_agent
 from tf_agents.agents.categorical_dqn import categorical_dqn_agent
 from tf_agents.agents.dqn import dqn_agent
@@ -18,7 +20,7 @@ class QLearning:
     """The parts of a DQN agent.
 
     Attributes:
-        network: maps observations to Q-values.
+        network: maps observations to Q-values, or to logits of their distributions.
         target: its target network.
         optimizer: the instance that the agent applies gradients with.
         n_step: steps in a transition that ``agent.train`` expects.
@@ -26,6 +28,8 @@ class QLearning:
         epsilon: exploration of the agent's collect policy: a number, a function, or None where the
             agent explores by a Boltzmann policy.
         num_actions: how many actions there are.
+        support: of C51, whose network gives distributions: the returns that its atoms stand for,
+            [atoms]; None of an agent whose network gives Q-values.
     """
 
     network: Any
@@ -35,13 +39,12 @@ class QLearning:
     gamma: float
     epsilon: float | Callable[[], float] | None
     num_actions: int
+    support: NDArray[Any] | None = None
 
 
 def q_learning(agent: tf_agent.TFAgent) -> QLearning | None:
-    """Returns the parts of a DQN or double DQN agent; None if the agent is none."""
+    """Returns the parts of a DQN, double DQN or C51 agent; None if the agent is none."""
     if not isinstance(agent, dqn_agent.DqnAgent):
-        return None
-    if isinstance(agent, categorical_dqn_agent.CategoricalDqnAgent):
         return None
     if agent._observation_and_action_constraint_splitter is not None:
         raise ValueError(
@@ -50,6 +53,7 @@ def q_learning(agent: tf_agent.TFAgent) -> QLearning | None:
         )
     if agent._q_network.state_spec:
         raise ValueError("AgentTrainer does not support a recurrent Q-network yet.")
+    is_categorical = isinstance(agent, categorical_dqn_agent.CategoricalDqnAgent)
     return QLearning(
         agent._q_network,
         agent._target_q_network,
@@ -58,4 +62,5 @@ def q_learning(agent: tf_agent.TFAgent) -> QLearning | None:
         float(agent._gamma),
         agent._epsilon_greedy,
         int(agent._num_actions),
+        np.asarray(agent._support) if is_categorical else None,
     )
