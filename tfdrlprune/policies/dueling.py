@@ -49,8 +49,8 @@ class DuelingQNetwork(network.Network):
             fc_layer_params=tuple(shared) or None,
         )
         # Both streams layer by layer: the order in which a policy made of them has its kernels.
-        hidden = [] if last is None else [_hidden(last, "value"), _hidden(last, "advantage")]
-        self._hidden_value, self._hidden_advantage = hidden or (None, None)
+        self._hidden_value = None if last is None else _hidden(last, "value")
+        self._hidden_advantage = None if last is None else _hidden(last, "advantage")
         self._value = tf.keras.layers.Dense(1, name="value")
         self._advantage = tf.keras.layers.Dense(actions, name="advantage")
         self._duel = Duel()

@@ -29,7 +29,7 @@ class ExpectedValue(tf.keras.layers.Layer):
         """Returns the means."""
         atoms = len(self.support)
         logits = tf.reshape(inputs, (-1, inputs.shape[-1] // atoms, atoms))
-        return tf.reduce_sum(tf.nn.softmax(logits) * np.float32(self.support), axis=-1)
+        return tf.reduce_sum(tf.nn.softmax(logits) * np.asarray(self.support, np.float32), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments."""
