@@ -18,6 +18,7 @@ NAMES = [
     "PruningCallback",
     "Recipe",
     "Result",
+    "SparseTrainingCallback",
     "__version__",
     "agents",
     "compress",

@@ -184,7 +184,7 @@ def test_masks_hold_in_both_critics_and_both_targets():
 
     class Watch(tf.keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            gone = [mask == 0 for mask in both._pruner.masks.numpy()]
+            gone = [mask == 0 for mask in both._engines[0].masks.numpy()]
             roles = self.model.prunable_networks()
             pairs = roles["actor"] + roles["critic"]
             zeros = [kernel == 0 for network, _ in pairs for kernel in kernels(network)]

@@ -12,7 +12,8 @@ from tfdrlprune._tf import tf
 import numpy as np
 
 from tfdrlprune.agents.vector import Vector
-from tfdrlprune.pruning.callbacks import Followed
+from tfdrlprune.pruning.gradients import Record
+from tfdrlprune.pruning.models import Followed
 
 
 class LearnerState:
@@ -115,6 +116,18 @@ class Learner(Protocol):
         self, steps: int, progress: float, following: tuple[int, float] | None = None
     ) -> dict[str, float]:
         """Collects and trains; returns logs."""
+
+    def rehearse(self, record: Record, batches: int) -> None:
+        """Hands the gradients of the loss on some batches to ``record``, and changes nothing.
+
+        Before the first batch it does what `gather` does.
+        """
+
+    def gather(self) -> None:
+        """Makes sure that there are observations: the warm-up of replay, or the first roll-out."""
+
+    def visit(self, network: Any, count: int) -> None:
+        """Calls a network on up to ``count`` recent observations, outside a graph."""
 
     def observations(self, count: int) -> Any:
         """Returns recent observations, nested."""

@@ -17,8 +17,10 @@ from tf_agents.trajectories import time_step as ts
 from tfdrlprune.agents.compiled import CompiledLoop
 from tfdrlprune.agents.learner import LearnerState
 from tfdrlprune.agents.method import Method
+from tfdrlprune.agents.rehearsal import Rehearsal, call
 from tfdrlprune.agents.replay import Replay
 from tfdrlprune.agents.vector import Vector
+from tfdrlprune.pruning.gradients import Record
 
 Array = NDArray[Any]
 _BATCH_BYTES = 64 * 2**20  # of observations in one compiled call
@@ -52,8 +54,8 @@ class OffPolicyLearner:
         self._method = method
         self._spec, self._action_spec = agent.time_step_spec.observation, agent.action_spec
         # The first transition is whole when n further rows have followed it.
-        self._warm_up = max(self.settings.warm_up, (method.n_step + 1) * vector.num_envs)
-        self._replay = Replay(
+        self._warm_up = max(self.settings.warm_up, (self._steps_in_sample + 1) * vector.num_envs)
+        self._replay = self._build_replay(
             self.settings.capacity,
             vector.num_envs,
             [
@@ -66,15 +68,18 @@ class OffPolicyLearner:
             self.settings.stacked_frames,
             self.settings.stack_axis,
         )
-        largest = max(1, _BATCH_BYTES // (self.settings.batch_size * self._bytes_of_transition()))
+        largest = max(1, _BATCH_BYTES // (self.settings.batch_size * self._bytes_of_sample()))
         self.steps_per_batch = min(self.settings.fused_steps, largest)
         self._ahead: _Ahead | None = None
+        self._agent = agent
+        self._rehearsal: Rehearsal | None = None
         self.forget_compiled()
 
     def forget_compiled(self) -> None:
         """Traces anew at the next batch, as needed after masks were put in force."""
         self._method.forget_compiled()
         self._train = CompiledLoop(self._train_once, "training")
+        self._rehearsal = None
 
     def steps_for(self, env_steps: int) -> int:
         """Returns the optimizer steps that go with this many more environment steps."""
@@ -112,6 +117,29 @@ class OffPolicyLearner:
             self._ahead = _Ahead(following[0], logs_ahead, collected.result())
         return {"loss": loss} | logs
 
+    def gather(self) -> None:
+        """Makes the steps of the warm-up, unless they have been made."""
+        self.state.begin_episodes(self.vector)
+        while self.state.env_step < self._warm_up:
+            self._step(self._method.random_action(self.vector.num_envs, self.state.generator))
+
+    def rehearse(self, record: Record, batches: int) -> None:
+        """Hands the gradients of the loss on some batches of replay to ``record``."""
+        self.gather()
+        if self._rehearsal is None or self._rehearsal.record != record:
+            self._rehearsal = Rehearsal(
+                self._agent,
+                self.optimizers,
+                self._train_once,
+                lambda body: CompiledLoop(body, "gradients"),
+                record,
+            )
+        self._rehearsal(batches, self._draw(batches))
+
+    def visit(self, network: Any, count: int) -> None:
+        """Calls a network on recent observations; see `Learner`."""
+        call(network, self.observations(count))
+
     def observations(self, count: int) -> Any:
         """Returns up to ``count`` of the latest observations, nested as the agent's spec."""
         return tf.nest.pack_sequence_as(self._spec, self._replay.recent(count))
@@ -131,7 +159,15 @@ class OffPolicyLearner:
         self._ahead = None
         self._replay.from_bytes(self.state.from_bytes(self.vector, data)["replay"])
 
-    def _bytes_of_transition(self) -> int:
+    @property
+    def _steps_in_sample(self) -> int:
+        """Consecutive steps of an environment that a sample of replay is made of."""
+        return self._method.n_step
+
+    def _build_replay(self, *arguments: Any) -> Replay:
+        return Replay(*arguments)
+
+    def _bytes_of_sample(self) -> int:
         leaves = tf.nest.flatten(self._spec)
         return sum(2 * math.prod(leaf.shape) * leaf.dtype.size for leaf in leaves)
 
@@ -141,9 +177,7 @@ class OffPolicyLearner:
 
     def _refresh(self, steps: int, progress: float) -> dict[str, float]:
         """Makes ready to collect for ``steps`` steps, by the weights as they are now."""
-        self.state.begin_episodes(self.vector)
-        while self.state.env_step < self._warm_up:
-            self._step(self._method.random_action(self.vector.num_envs, self.state.generator))
+        self.gather()
         self._owe(steps)
         return self._method.refresh(progress)
 
@@ -153,14 +187,19 @@ class OffPolicyLearner:
         while self.state.debt >= self.vector.num_envs:
             self.state.debt -= self.vector.num_envs
             self._step(self._method.action_for(self.vector.observation, generator))
-        batch = self._replay.sample((self.steps_per_batch, self.settings.batch_size), generator)
+        return self._draw(self.steps_per_batch)
+
+    def _draw(self, steps: int) -> dict[str, Any]:
+        """Draws a batch for each of some optimizer steps."""
+        generator = self.state.generator
+        batch = self._replay.sample((steps, self.settings.batch_size), generator)
         return {
             "observation": batch.observation,
             "action": batch.action,
             "reward": batch.reward,
             "discount": batch.discount,
             "next_observation": batch.next_observation,
-            "noise": self._method.noise(self.steps_per_batch, generator),
+            "noise": self._method.noise(steps, generator),
         }
 
     def _step(self, action: Array) -> None:
@@ -173,6 +212,10 @@ class OffPolicyLearner:
 
     def _train_once(self, index: tf.Tensor, inputs: dict[str, Any]) -> tf.Tensor:
         batch = tf.nest.map_structure(lambda array: array[index], inputs)
+        return self._method.train(self._experience(batch), batch["noise"])
+
+    def _experience(self, batch: dict[str, Any]) -> trajectory.Transition:
+        """Returns what an optimizer step is made on."""
         middle = tf.fill((self.settings.batch_size,), ts.StepType.MID)
         ones = tf.ones((self.settings.batch_size,))
         before, after = (
@@ -181,9 +224,8 @@ class OffPolicyLearner:
         )
         # A Transition carries its own n-step reward and discount; a Trajectory would need rows of
         # one episode in a row.
-        experience = trajectory.Transition(
+        return trajectory.Transition(
             ts.TimeStep(middle, tf.zeros_like(ones), ones, before),
             policy_step.PolicyStep(tf.nest.pack_sequence_as(self._action_spec, [batch["action"]])),
             ts.TimeStep(middle, batch["reward"], batch["discount"], after),
         )
-        return self._method.train(experience, batch["noise"])

@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from tfdrlprune.agents.advantages import ReturnScale
 from tfdrlprune.agents.internals import ActorCritic
 from tfdrlprune.agents.learner import LearnerState, build_optimizer
-from tfdrlprune.agents.rollout import Collector
+from tfdrlprune.agents.recurrent_rollout import RecurrentCollector
+from tfdrlprune.agents.rehearsal import call
+from tfdrlprune.agents.rollout import Collector, Rollout
 from tfdrlprune.agents.updates import Minibatches, OnPolicySettings, OwnEpochs, Update, flat
 from tfdrlprune.agents.vector import Vector
-from tfdrlprune.pruning.callbacks import Followed
+from tfdrlprune.pruning.gradients import Record
+from tfdrlprune.pruning.models import Followed
 
 Array = NDArray[Any]
 
@@ -49,13 +52,20 @@ class OnPolicyLearner:
         own = parts.own_epochs is not None
         scaled = settings.scale_rewards and not own
         scale = ReturnScale(vector.num_envs, parts.gamma, self.state.extra) if scaled else None
-        self._collector = Collector(agent, parts, vector, self.state, scale)
+        self._collector: Collector | RecurrentCollector = (
+            RecurrentCollector(agent, parts, vector, self.state)
+            if parts.recurrent
+            else Collector(agent, parts, vector, self.state, scale)
+        )
         self._update: Update = (
             OwnEpochs(agent, parts)
             if own
             else Minibatches(agent, parts, settings, vector.num_envs, self.state)
         )
         self.steps_per_batch = self._update.steps
+        self._normalizer = parts.normalizer
+        self._rollout: Rollout | None = None
+        self._collected = False
         self._latest: list[Array] = [
             np.zeros((0, *leaf.shape), leaf.dtype.as_numpy_dtype)
             for leaf in tf.nest.flatten(agent.time_step_spec.observation)
@@ -79,9 +89,36 @@ class OnPolicyLearner:
         self, steps: int, progress: float, following: tuple[int, float] | None = None
     ) -> dict[str, float]:
         """Collects one roll-out, then makes one update, always whole; returns logs."""
-        rollout = self._collector.collect(self.settings.rollout_length)
-        self._latest = [flat(leaf) for leaf in rollout.observation]
-        return {"loss": self._update(rollout)}
+        rollout = self._rollout if self._collected else None
+        self._collected = False
+        return {"loss": self._update(rollout or self._collect())}
+
+    def gather(self) -> None:
+        """Collects the first roll-out, which the first batch then trains on."""
+        if self._rollout is None:
+            self._collect()
+            self._collected = True
+
+    def rehearse(self, record: Record, batches: int) -> None:
+        """Hands the gradients of the loss on the last roll-out to ``record``.
+
+        Before the first one it collects that, and trains on it afterwards.
+        """
+        self.gather()
+        assert self._rollout is not None
+        self._update.rehearse(self._rollout, record, batches)
+
+    def visit(self, network: Any, count: int) -> None:
+        """Calls a network on recent observations, normalised; see `Learner`."""
+        observation = self.observations(count)
+        if self._normalizer is not None:
+            observation = self._normalizer.normalize(observation)
+        call(network, observation)
+
+    def _collect(self) -> Rollout:
+        self._rollout = self._collector.collect(self.settings.rollout_length)
+        self._latest = [flat(leaf) for leaf in self._rollout.observation]
+        return self._rollout
 
     def observations(self, count: int) -> Any:
         """Returns up to ``count`` observations of the last roll-out, nested as the agent's spec."""
@@ -98,6 +135,7 @@ class OnPolicyLearner:
 
     def from_bytes(self, data: bytes) -> None:
         """Puts back what `to_bytes` gave."""
+        self._rollout, self._collected = None, False
         latest = self.state.from_bytes(self.vector, data)["latest"]
         with np.load(io.BytesIO(latest), allow_pickle=False) as stored:
             self._latest = [stored[name] for name in stored.files]

@@ -12,8 +12,10 @@ from tfdrlprune.agents.families import Settings, learner_for
 from tfdrlprune.agents.learner import Checkpointed
 from tfdrlprune.agents.learning_rate import LearningRates
 from tfdrlprune.agents.progress import Progress, verbosity
+from tfdrlprune.agents.rehearsal import takes
 from tfdrlprune.agents.spaces import action_nest
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.pruning.gradients import Record
 from tfdrlprune.pruning.models import Followed
 from tfdrlprune.simulation import Environment
 from tfdrlprune.specs import ArraySpec
@@ -153,6 +155,40 @@ class AgentTrainer(tf.keras.Model):
     def prunable_networks(self) -> dict[str, list[Followed]]:
         """Returns role -> [(network, networks that follow it), ...], for `PruningCallback`."""
         return self._learner.networks
+
+    def optimizers(self) -> list[Any]:
+        """Returns the instances that the agent applies gradients with."""
+        return list(self._learner.optimizers)
+
+    def state_variables(self) -> list[tf.Variable]:
+        """Returns the agent's variables and its optimizers'."""
+        own = [each.variables for each in self._learner.optimizers]
+        return [*self.agent.variables, *(v for o in own for v in (o() if callable(o) else o))]
+
+    def record_gradients(self, record: Record, batches: int) -> None:
+        """Hands the gradients of the agent's own loss to ``record``, and trains nothing.
+
+        Args:
+            record: takes (gradient, variable) pairs, unclipped, inside a compiled step.
+            batches: of replay, or of the last roll-out.
+        """
+        self._learner.rehearse(record, batches)
+
+    def has_data(self) -> bool:
+        """Returns True: there is replay, or a roll-out."""
+        return True
+
+    def takes_observations(self, network: Any) -> bool:
+        """Returns whether a network's input is an observation, and not an action beside it."""
+        return takes(network, self.agent.time_step_spec.observation)
+
+    def gather(self) -> None:
+        """Makes sure that there are observations: the warm-up of replay, or the first roll-out."""
+        self._learner.gather()
+
+    def visit(self, network: Any, count: int) -> None:
+        """Calls a network on up to ``count`` recent observations, outside a graph."""
+        self._learner.visit(network, count)
 
     def policy(self) -> Policy:
         """Returns the greedy policy as it is now, in the environment's own units.

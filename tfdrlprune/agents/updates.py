@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,10 +15,12 @@ from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 
 from tfdrlprune.agents.advantages import generalized_advantages
-from tfdrlprune.agents.compiled import CompiledLoop
-from tfdrlprune.agents.internals import ActorCritic
+from tfdrlprune.agents.compiled import CompiledLoop, as_graph
+from tfdrlprune.agents.internals import ActorCritic, continued
 from tfdrlprune.agents.learner import LearnerState
+from tfdrlprune.agents.rehearsal import Body, Rehearsal
 from tfdrlprune.agents.rollout import Rollout
+from tfdrlprune.pruning.gradients import Record
 
 Array = NDArray[Any]
 
@@ -63,6 +66,10 @@ class Update(Protocol):
         """Makes all ``steps`` on one roll-out; returns the mean loss."""
         ...
 
+    def rehearse(self, rollout: Rollout, record: Record, batches: int) -> None:
+        """Hands the gradients of the loss on a roll-out to ``record``, and changes nothing."""
+        ...
+
 
 class Minibatches:
     """Epochs over shuffled minibatches with advantages from here, fused into one compiled call.
@@ -102,9 +109,33 @@ class Minibatches:
         """Traces anew at the next roll-out."""
         self._train = CompiledLoop(self._train_once, "training")
         self._normalize = CompiledLoop(self._update_normalizer, "normalizing")
+        self._rehearsal: Rehearsal | None = None
 
     def __call__(self, rollout: Rollout) -> float:
         """Makes all ``steps`` on one roll-out; returns the mean loss."""
+        inputs = self._inputs(rollout)
+        inputs["indices"] = self._indices(np.flatnonzero(~rollout.resets))
+        loss = self._train(self.steps, inputs)
+        # After the update, so that old and new probabilities are of the same inputs.
+        self._normalize(1, rollout.observation)
+        return loss
+
+    def rehearse(self, rollout: Rollout, record: Record, batches: int) -> None:
+        """Hands the gradients on minibatches to ``record``, at most as many as in an update."""
+        if self._rehearsal is None or self._rehearsal.record != record:
+            self._rehearsal = Rehearsal(
+                self._agent,
+                [self._parts.optimizer],
+                self._train_once,
+                lambda body: CompiledLoop(body, "gradients"),
+                record,
+            )
+        inputs = self._inputs(rollout)
+        inputs["indices"] = self._indices(np.flatnonzero(~rollout.resets))
+        self._rehearsal(min(batches, self.steps), inputs)
+
+    def _inputs(self, rollout: Rollout) -> dict[str, Any]:
+        """Returns a roll-out with its advantages, [time * envs, ...]."""
         advantages = generalized_advantages(
             rollout.values,
             rollout.reward,
@@ -121,12 +152,8 @@ class Minibatches:
             "advantage": advantages,
             "return": advantages + rollout.values[:-1],
         }
-        inputs = tf.nest.map_structure(flat, inputs)
-        inputs["indices"] = self._indices(np.flatnonzero(~rollout.resets))
-        loss = self._train(self.steps, inputs)
-        # After the update, so that old and new probabilities are of the same inputs.
-        self._normalize(1, rollout.observation)
-        return loss
+        flattened: dict[str, Any] = tf.nest.map_structure(flat, inputs)
+        return flattened
 
     def _indices(self, rows: Array) -> Array:
         """Returns int32 [epochs * minibatches, minibatch_size]: each epoch its own shuffle.
@@ -187,23 +214,45 @@ class OwnEpochs:
     """
 
     def __init__(self, agent: Any, parts: ActorCritic):
-        self._agent = agent
+        self._agent, self._parts = agent, parts
         self.steps = parts.own_epochs or 1
         self.forget_compiled()
 
     def forget_compiled(self) -> None:
         """Traces anew at the next roll-out."""
         # Not under XLA: the agent unrolls its epochs, which then take 15 s and more to compile.
-        self._train = tf.function(self._agent.train)
+        self._train = as_graph(self._train_on)
+        self._rehearsal: Rehearsal | None = None
 
     def __call__(self, rollout: Rollout) -> float:
         """Makes the agent's own steps on one roll-out; returns the loss."""
+        with tf.summary.record_if(False):
+            return float(self._train(self._experience(rollout), rollout.states))
+
+    def rehearse(self, rollout: Rollout, record: Record, batches: int) -> None:
+        """Hands the gradients of the agent's own epochs to ``record``, however many they are."""
+        if self._rehearsal is None or self._rehearsal.record != record:
+            self._rehearsal = Rehearsal(
+                self._agent,
+                [self._parts.optimizer],
+                lambda index, inputs: self._train_on(*inputs),
+                _once_as_graph,
+                record,
+            )
+        self._rehearsal(1, (self._experience(rollout), rollout.states))
+
+    def _train_on(self, experience: Any, states: Any) -> tf.Tensor:
+        with continued(self._agent, states):
+            return self._agent.train(experience).loss
+
+    def _experience(self, rollout: Rollout) -> trajectory.Trajectory:
+        """Returns a roll-out as the agent takes it, [envs, time, ...]."""
         first, middle, last = (
             np.int32(kind) for kind in (ts.StepType.FIRST, ts.StepType.MID, ts.StepType.LAST)
         )
         resets, done = rollout.resets, rollout.done
         experience = trajectory.Trajectory(
-            step_type=np.where(resets, last, middle),
+            step_type=np.where(resets, last, np.where(rollout.first, first, middle)),
             observation=tf.nest.pack_sequence_as(
                 self._agent.time_step_spec.observation, rollout.observation
             ),
@@ -213,9 +262,18 @@ class OwnEpochs:
             reward=rollout.reward,
             discount=np.where(rollout.terminated, 0.0, 1.0).astype(np.float32),
         )
-        by_env = tf.nest.map_structure(lambda array: np.swapaxes(array, 0, 1), experience)
+        return tf.nest.map_structure(lambda array: np.swapaxes(array, 0, 1), experience)
+
+
+def _once_as_graph(body: Body) -> Callable[[int, Any], Any]:
+    """Returns what runs a body once; not under XLA, as above."""
+    function = tf.function(lambda inputs: body(tf.constant(0), inputs))
+
+    def run(count: int, inputs: Any) -> Any:
         with tf.summary.record_if(False):
-            return float(self._train(by_env).loss)
+            return function(inputs)
+
+    return run
 
 
 def flat(array: Array) -> Array:

@@ -37,7 +37,7 @@ class Activity:
     active: Array
 
 
-def measure(network: tf.Module, kernels: Sequence[Kernel], visit: Visit) -> list[Activity]:
+def measure(kernels: Sequence[Kernel], visit: Visit) -> list[Activity]:
     """Returns the activity of each kernel's units while ``visit`` calls the network.
 
     An activation that is a layer of its own comes after the outputs that are measured.
@@ -48,7 +48,7 @@ def measure(network: tf.Module, kernels: Sequence[Kernel], visit: Visit) -> list
     sums = [_Sums(kernel) for kernel in kernels]
     with contextlib.ExitStack() as stack:
         for kernel, own in zip(kernels, sums, strict=True):
-            stack.enter_context(_watched(_speaker(network, kernel), after=own.add))
+            stack.enter_context(_watched(kernel.owner, after=own.add))
         visit()
     silent = [k.name for k, each in zip(kernels, sums, strict=True) if each.count == 0]
     if silent:
@@ -60,9 +60,7 @@ def measure(network: tf.Module, kernels: Sequence[Kernel], visit: Visit) -> list
     return [Activity(each.absolute / each.count, each.active / each.count) for each in sums]
 
 
-def readers(
-    network: tf.Module, kernels: Sequence[Kernel], visit: Visit
-) -> list[list[tuple[int, Array]]]:
+def readers(kernels: Sequence[Kernel], visit: Visit) -> list[list[tuple[int, Array]]]:
     """Returns for each kernel who reads its units, directly: found by putting NaN into each unit.
 
     A layer reads units directly where each of its inputs depends on at most one of them: through
@@ -73,13 +71,13 @@ def readers(
         that each of its inputs comes from, -1 for none.
     """
     return [
-        _readers_of(network, kernels, index, visit, kernel.outputs // kernel.gates)
+        _readers_of(kernels, index, visit, kernel.outputs // kernel.gates)
         for index, kernel in enumerate(kernels)
     ]
 
 
 def _readers_of(
-    network: tf.Module, kernels: Sequence[Kernel], index: int, visit: Visit, units: int
+    kernels: Sequence[Kernel], index: int, visit: Visit, units: int
 ) -> list[tuple[int, Array]]:
     # A depthwise kernel has outputs for each input, and passes NaN on to who reads those.
     others = [
@@ -88,11 +86,11 @@ def _readers_of(
         if i != index and k.attribute not in ("recurrent_kernel", "depthwise_kernel")
     ]
     found: dict[int, Array] = {}
-    for first in range(0, units, _rows_of_a_visit(network, kernels[index], visit)):
+    for first in range(0, units, _rows_of_a_visit(kernels[index], visit)):
         looks = {other: _Look() for other in others}
         with contextlib.ExitStack() as stack:
             poison = _Poison(first, units)
-            stack.enter_context(_watched(_speaker(network, kernels[index]), change=poison))
+            stack.enter_context(_watched(kernels[index].owner, change=poison))
             for other, look in looks.items():
                 stack.enter_context(_watched(kernels[other].owner, before=look))
             visit()
@@ -140,9 +138,9 @@ class _Poison:
         return tf.constant(array)
 
 
-def _rows_of_a_visit(network: tf.Module, kernel: Kernel, visit: Visit) -> int:
+def _rows_of_a_visit(kernel: Kernel, visit: Visit) -> int:
     rows: list[int] = []
-    with _watched(_speaker(network, kernel), after=lambda output: rows.append(len(output))):
+    with _watched(kernel.owner, after=lambda output: rows.append(len(output))):
         visit()
     return max([1, *rows])
 
@@ -154,7 +152,7 @@ class _Sums:
         self.absolute, self.active, self.count = np.zeros(units), np.zeros(units), 0
 
     def add(self, output: tf.Tensor) -> None:
-        rows = np.asarray(output, np.float64)
+        rows = np.asarray(output)
         rows = rows.reshape(-1, rows.shape[-1])
         if rows.shape[1] != len(self.active):
             raise ValueError(
@@ -162,17 +160,9 @@ class _Sums:
                 f"has {rows.shape[1]}: their activations cannot be seen. Spare it, or choose "
                 "another criterion."
             )
-        self.absolute += np.abs(rows).sum(axis=0)
-        self.active += (rows != 0.0).sum(axis=0)
+        self.absolute += np.abs(rows).sum(axis=0, dtype=np.float64)
+        self.active += np.count_nonzero(rows, axis=0)
         self.count += len(rows)
-
-
-def _speaker(network: tf.Module, kernel: Kernel) -> Any:
-    """Returns the layer whose output is the units': of a recurrent cell, the layer around it."""
-    for layer in network.submodules:
-        if isinstance(layer, tf.keras.layers.RNN) and layer.cell is kernel.owner:
-            return layer
-    return kernel.owner
 
 
 @contextlib.contextmanager

@@ -33,6 +33,10 @@ class Experience(Protocol):
         """Returns whether a network can be called on observations alone, and there are some."""
         ...
 
+    def gather(self) -> None:
+        """Makes sure that there are observations, before anything watches the networks."""
+        ...
+
     def visit(self, network: Any, count: int) -> None:
         """Calls such a network on up to ``count`` observations, outside a graph."""
         ...
@@ -74,6 +78,9 @@ class Recorded:
     def takes_observations(self, network: Any) -> bool:
         """Returns whether there is data."""
         return self.has_data()
+
+    def gather(self) -> None:
+        """Does nothing: the data is there."""
 
     def visit(self, network: Any, count: int) -> None:
         """Calls the network on the first ``count`` rows."""

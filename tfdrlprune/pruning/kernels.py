@@ -37,7 +37,7 @@ class Kernel:
         attribute: of the layer, that holds the variable.
         gates: how often each unit has a column: 4 in an LSTM, 3 in a GRU, else 1.
         network: index of the network, where several are pruned together.
-        owner: the layer.
+        owner: the layer whose output is the units': for a recurrent cell, the layer around it.
         bias: of the units, last axis as many as the kernel has outputs; None where there is none.
         transposed: whether the outputs are the last axis but one, as in Conv2DTranspose.
     """
@@ -97,6 +97,11 @@ def find_kernels(module: tf.Module) -> list[Kernel]:
     found: list[Kernel] = []
     seen: set[int] = set()
     used: dict[str, int] = {}
+    around = {
+        id(layer.cell): layer
+        for layer in module.submodules
+        if isinstance(layer, tf.keras.layers.RNN)
+    }
     for layer in layers_in_order(module):
         attributes = [name for name in _ATTRIBUTES if _is_new_matrix(layer, name, seen)]
         if not attributes:
@@ -115,7 +120,7 @@ def find_kernels(module: tf.Module) -> list[Kernel]:
                     base,
                     attribute,
                     _gates(layer),
-                    owner=layer,
+                    owner=around.get(id(layer), layer),
                     bias=_bias(layer, attribute),
                     transposed=isinstance(layer, _TRANSPOSED),
                 )

@@ -14,6 +14,8 @@ from tfdrlprune.pruning.scorer import visit_of
 from tfdrlprune.pruning.surroundings import Surroundings
 
 Array = NDArray[Any]
+# Rows of a visit; each shows where one unit's output goes.
+_OBSERVATIONS = 64
 
 
 class Outgoing:
@@ -74,8 +76,8 @@ class Outgoing:
         found: list[list[tuple[int, Array]]] = [[] for _ in self._all]
         for number, network in enumerate(self._networks):
             members = [i for i, k in enumerate(self._all) if k.network == number]
-            visit = visit_of(self._experience, network)
-            pairs = readers(network, [self._all[i] for i in members], visit)
+            visit = visit_of(self._experience, network, _OBSERVATIONS)
+            pairs = readers([self._all[i] for i in members], visit)
             for index, own in zip(members, pairs, strict=True):
                 found[index] = [(members[other], channels) for other, channels in own]
         return found

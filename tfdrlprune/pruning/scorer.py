@@ -19,7 +19,7 @@ from tfdrlprune.recipe import Selection
 
 Array = NDArray[Any]
 # Observations that activations are measured on.
-OBSERVATIONS = 1_000
+_OBSERVATIONS = 1_000
 
 
 class Scorer(Protocol):
@@ -185,7 +185,8 @@ class _ByActivity(_Stateless):
         scores: list[Array] = [np.zeros(0)] * len(self._kernels)
         for number, network in enumerate(self._networks):
             own = [(i, k) for i, k in enumerate(self._kernels) if k.network == number]
-            found = measure(network, [k for _, k in own], visit_of(self._experience, network))
+            visit = visit_of(self._experience, network, _OBSERVATIONS)
+            found = measure([k for _, k in own], visit)
             for (index, kernel), each in zip(own, found, strict=True):
                 units = each.mean if self._name == "activation" else each.active
                 shape = (int(np.prod(kernel.shape)) // kernel.outputs, kernel.outputs)
@@ -193,6 +194,17 @@ class _ByActivity(_Stateless):
         return scores
 
 
-def visit_of(experience: Experience, network: tf.Module) -> Callable[[], None]:
-    """Returns what calls a network on recorded observations."""
-    return lambda: experience.visit(network, OBSERVATIONS)
+def visit_of(experience: Experience, network: tf.Module, count: int) -> Callable[[], None]:
+    """Returns what calls a network on ``count`` recorded observations, having made sure of some.
+
+    Raises:
+        ValueError: the network does not take observations alone.
+    """
+    if not experience.takes_observations(network):
+        raise ValueError(
+            f"{getattr(network, 'name', 'The network')} is not called on observations alone, so "
+            "its activations are not known. Prune it by a criterion of weights or gradients, with "
+            "group_score='mean'."
+        )
+    experience.gather()
+    return lambda: experience.visit(network, count)

@@ -16,6 +16,8 @@ from tfdrlprune.pruning.scorer import visit_of
 from tfdrlprune.pruning.surroundings import Surroundings
 
 Array = NDArray[Any]
+# Few: an epoch of a small network takes a second.
+_OBSERVATIONS = 256
 
 
 class Telemetry:
@@ -82,7 +84,7 @@ def _dead_units(
     for number, network in enumerate(surroundings.networks):
         own = [k for k in kernels if k.network == number and k.attribute == "kernel"]
         if experience is not None and experience.takes_observations(network):
-            measured = measure(network, own, visit_of(experience, network))
+            measured = measure(own, visit_of(experience, network, _OBSERVATIONS))
             dead = [float(np.mean(each.active == 0.0)) for each in measured]
         else:
             alive = [kernel.matrix(masks[kernel.name]).any(axis=0) for kernel in own]
