@@ -1,6 +1,6 @@
 """Seconds from the start of a process to a solved task, beside stable-baselines3.
 
-    python benchmarks/time_to_solve.py [--seeds 10] [--only "CartPole-v1, PPO"]
+    python benchmarks/time_to_solve.py [--seeds 10] [--only "CartPole-v1, PPO"] [--by tfdrlprune]
 
 Solved means a mean return of 475 (CartPole-v1) or 200 (LunarLander-v3) over 100 greedy episodes.
 Every contender looks after equal shares of its planned run: at 20 episodes first, and at 100 others
@@ -170,6 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--only", choices=list(TASKS), action="append")
+    parser.add_argument("--by", choices=[OURS, SB3], action="append", help="Both, if not given.")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -180,7 +181,7 @@ def main() -> None:
         return
     for task in options.only or TASKS:
         for seed in range(seeds_of(task, options.seeds)):
-            for contender in (OURS, SB3):
+            for contender in options.by or (OURS, SB3):
                 if (task, contender, seed) in finished():
                     continue
                 arguments = (contender, task, seed)
@@ -194,6 +195,9 @@ def main() -> None:
     for task in dict.fromkeys(task for task, _, _ in finished()):
         seconds = {}
         for contender in (OURS, SB3):
+            if not any(key[:2] == (task, contender) for key in finished()):
+                seconds[contender] = []
+                continue
             runs = [run for key, run in finished().items() if key[:2] == (task, contender)]
             seconds[contender] = [run["seconds"] for run in runs]
             solved = sum(run["return"] >= GOALS[task.split(",")[0]] for run in runs)
@@ -207,8 +211,9 @@ def main() -> None:
                     "settings": TASKS[task][contender],
                 }
             )
-        ratio = statistics.median(seconds[SB3]) / statistics.median(seconds[OURS])
-        rows[-1]["ours_is_faster_by"] = round(ratio, 2)
+        if all(seconds.values()):
+            ratio = statistics.median(seconds[SB3]) / statistics.median(seconds[OURS])
+            rows[-1]["ours_is_faster_by"] = round(ratio, 2)
     columns = {
         "task": "task",
         "contender": "by",
