@@ -12,10 +12,18 @@ import gymnasium
 import numpy as np
 from tf_agents.agents.dqn import dqn_agent
 from tf_agents.agents.ppo import ppo_clip_agent
-from tf_agents.networks import actor_distribution_network, q_network, value_network
+from tf_agents.networks import (
+    actor_distribution_network,
+    actor_distribution_rnn_network,
+    q_network,
+    q_rnn_network,
+    value_network,
+    value_rnn_network,
+)
 from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import time_step as ts
 
+from tfdrlprune.agents.environments import action_spec, spaces_of, time_step_spec
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.normalizer import ObservationNormalizer
 from tfdrlprune.specs import ArraySpec, Head
@@ -180,3 +188,82 @@ class Reach(gymnasium.Env[Any, Any]):
         assert self.action_space.contains(action), action
         off = (action - [0, 5]) / [2, 5] - self.wanted
         return self.reset()[0], -float(np.square(off).sum()), True, False, {}
+
+
+class Recall(gymnasium.Env[Any, Any]):
+    """A number, 1 or -1, is seen once, and to be answered at the end; without memory half is right.
+
+    Args:
+        length: steps of an episode.
+    """
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,))
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, length: int = 4):
+        self._length = length
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self._wanted, self._time = int(self.np_random.integers(2)), 0
+        return np.float32([2 * self._wanted - 1, -1]), {}
+
+    def step(self, action: Any) -> Any:
+        self._time += 1
+        over = self._time == self._length
+        reward = float(over and action == self._wanted)
+        return np.float32([0, self._time == self._length - 1]), reward, over, False, {}
+
+
+_RECURRENT = {"input_fc_layer_params": (8,), "output_fc_layer_params": (8,)}
+
+
+def recurrent_dqn(env: Any, *, cell: Any = None, lstm: int = 8, **arguments: Any) -> Any:
+    """Returns a DdqnAgent with a QRnnNetwork, of an LSTM or of another cell."""
+    observations, actions = spaces_of(env)
+    steps, action = time_step_spec(observations), action_spec(actions)
+    kind = {"lstm_size": (lstm,)} if cell is None else {"rnn_construction_fn": cell}
+    network = q_rnn_network.QRnnNetwork(steps.observation, action, **_RECURRENT, **kind)
+    agent = dqn_agent.DdqnAgent(
+        steps,
+        action,
+        network,
+        tf.keras.optimizers.Adam(arguments.pop("learning_rate", 1e-3)),
+        train_step_counter=tf.Variable(0, dtype=tf.int64),
+        **({"target_update_period": 20} | arguments),
+    )
+    _initialize(network)
+    agent.initialize()
+    return agent
+
+
+def recurrent_ppo(env: Any, *, lstm: int = 8, epochs: int = 3, **arguments: Any) -> Any:
+    """Returns a PPOClipAgent with recurrent networks, which computes its advantages itself."""
+    observations, actions = spaces_of(env)
+    steps, action = time_step_spec(observations), action_spec(actions)
+    actor = actor_distribution_rnn_network.ActorDistributionRnnNetwork(
+        steps.observation, action, lstm_size=(lstm,), **_RECURRENT
+    )
+    critic = value_rnn_network.ValueRnnNetwork(steps.observation, lstm_size=(lstm,), **_RECURRENT)
+    agent = ppo_clip_agent.PPOClipAgent(
+        steps,
+        action,
+        optimizer=tf.keras.optimizers.Adam(arguments.pop("learning_rate", 1e-3)),
+        actor_net=actor,
+        value_net=critic,
+        num_epochs=epochs,
+        train_step_counter=tf.Variable(0, dtype=tf.int64),
+        **arguments,
+    )
+    for index, network in enumerate((actor, critic)):
+        _initialize(network, index)
+    agent.initialize()
+    return agent
+
+
+def _initialize(network: Any, seed: int = 0) -> None:
+    """Gives all matrices seeded orthogonal weights."""
+    for index, variable in enumerate(network.trainable_variables):
+        if len(variable.shape) > 1:
+            initializer = tf.keras.initializers.Orthogonal(seed=100 * seed + index)
+            variable.assign(initializer(variable.shape))

@@ -16,6 +16,8 @@ RUN = """
     tf.keras.utils.set_random_seed(0)
     tf.config.experimental.enable_op_determinism()
     folder, env, algo = sys.argv[1:4]
+    sys.path.insert(0, "tests")
+    from builders import recurrent_dqn, recurrent_ppo
     if algo == "dqn":
         agent = tp.agents.dqn(env, hidden=(32, 32))
         settings = tp.agents.OffPolicySettings(fused_steps=64)
@@ -25,6 +27,12 @@ RUN = """
     elif algo == "sac":
         agent = tp.agents.sac(env, hidden=(32, 32))
         settings = tp.agents.SacSettings(fused_steps=64, batch_size=32)
+    elif algo == "recurrent-dqn":
+        agent = recurrent_dqn(env)
+        settings = tp.agents.OffPolicySettings(fused_steps=64, batch_size=8, sequence_length=8)
+    elif algo == "recurrent-ppo":
+        agent = recurrent_ppo(env, epochs=8)
+        settings = tp.agents.OnPolicySettings(rollout_length=32)
     elif algo == "td3":
         agent = tp.agents.td3(env, hidden=(32, 32))
         settings = tp.agents.Td3Settings(fused_steps=64, batch_size=32)
@@ -81,6 +89,8 @@ def run(folder, env, algo, *, kill_after=None):
         ("Pendulum-v1", "ppo"),
         ("Pendulum-v1", "sac"),
         ("Pendulum-v1", "td3"),
+        ("CartPole-v1", "recurrent-dqn"),
+        ("CartPole-v1", "recurrent-ppo"),
     ],
 )
 def test_a_run_killed_and_resumed_ends_in_the_same_bits(env, algo, tmp_path):

@@ -23,15 +23,32 @@ from tfdrlprune.agents.dense_chain import DenseChain, probes, proved_chain
 Array = NDArray[Any]
 
 
-def time_step(agent: Any, leaves: list[tf.Tensor]) -> ts.TimeStep:
-    """Returns a TF-Agents time step amid an episode, for a batch of observations."""
+def time_step(agent: Any, leaves: list[tf.Tensor], first: tf.Tensor | None = None) -> ts.TimeStep:
+    """Returns a TF-Agents time step for a batch of observations.
+
+    Args:
+        agent: the TF-Agents agent.
+        leaves: of the observations, [count, ...].
+        first: bool, [count]: where an episode begins, as recurrent networks must know; by default
+            all are amid an episode.
+    """
     count = tf.shape(leaves[0])[0]
+    middle = tf.fill((count,), ts.StepType.MID)
     return ts.TimeStep(
-        tf.fill((count,), ts.StepType.MID),
+        middle if first is None else tf.where(first, ts.StepType.FIRST, middle),
         tf.zeros((count,)),
         tf.ones((count,)),
         tf.nest.pack_sequence_as(agent.time_step_spec.observation, leaves),
     )
+
+
+def sample_all(distributions: Any, seed: tf.Tensor) -> Any:
+    """Returns a sample of each distribution, nested as they are, from a seed, int32 [2]."""
+    samples = [
+        each.sample(seed=tf.random.experimental.stateless_fold_in(seed, index))
+        for index, each in enumerate(tf.nest.flatten(distributions))
+    ]
+    return tf.nest.pack_sequence_as(distributions, samples)
 
 
 class QValues:
@@ -175,8 +192,4 @@ class Sampler:
         policy = self._agent.collect_policy
         state = policy.get_initial_state(tf.shape(leaves[0])[0])
         distribution = policy.distribution(time_step(self._agent, leaves), state).action
-        actions = [
-            each.sample(seed=tf.random.experimental.stateless_fold_in(seed, index))
-            for index, each in enumerate(tf.nest.flatten(distribution))
-        ]
-        return tf.nest.pack_sequence_as(self._agent.action_spec, actions)
+        return sample_all(distribution, seed)

@@ -65,6 +65,25 @@ def compiled(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     return call
 
 
+def as_graph(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns ``function`` as a graph, made without AutoGraph where that works; see `_traced`."""
+    chosen: list[Callable[..., Any]] = []
+
+    def call(*inputs: Any) -> Any:
+        if chosen:
+            return chosen[0](*inputs)
+        plain = tf.function(function, autograph=False)
+        try:
+            result = plain(*inputs)
+        except tf.errors.OperatorNotAllowedInGraphError:  # from tracing, so nothing has run
+            chosen.append(tf.function(function))
+            return chosen[0](*inputs)
+        chosen.append(plain)
+        return result
+
+    return call
+
+
 def _traced(function: Callable[..., Any], name: str, probe: tuple[Any, ...]) -> Callable[..., Any]:
     """Returns ``function`` compiled, after a call with ``probe`` that shows whether XLA takes it.
 

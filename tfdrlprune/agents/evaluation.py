@@ -96,6 +96,7 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
         self._keep_best, self._stop_at = keep_best, stop_at
         self._envs: VectorEnv[Any, Any, Any] | None = None
         self._policy: Any = None
+        self._state: Any = ()  # of a recurrent policy, amid its episodes
         # Rank of the best evaluation so far: sparsity, then return.
         self._rank = tf.Variable([-1.0, -np.inf], trainable=False, dtype=tf.float64)
         self._best: list[tf.Variable] = []
@@ -149,6 +150,7 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
 
     def _returns(self) -> Array:
         assert self._envs is not None
+        self._state = tuple(tf.nest.flatten(self._policy.get_initial_state(self._episodes)))
         if isinstance(self._envs, SyncVectorEnv):
             # Not through its own step, which goes on with episodes that nobody asked for.
             seeds = [self._seed + index for index in range(self._episodes)]
@@ -157,9 +159,14 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
 
     def _actions(self, observations: Any) -> Any:
         assert self._envs is not None
-        chosen = self._act(tf.nest.flatten(observations))
+        chosen, self._state = self._act(tf.nest.flatten(observations), self._state)
         chosen = tf.nest.map_structure(np.asarray, chosen)
         return spaces.decode_action(self._envs.single_action_space, chosen)
 
-    def _greedy(self, leaves: list[tf.Tensor]) -> Any:
-        return self._policy.action(time_step(self.model.agent, leaves)).action
+    def _greedy(self, leaves: list[tf.Tensor], state: tuple[tf.Tensor, ...]) -> Any:
+        """Returns actions, and the state after them, flat."""
+        step = self._policy.action(
+            time_step(self.model.agent, leaves),
+            tf.nest.pack_sequence_as(self._policy.policy_state_spec, state),
+        )
+        return step.action, tuple(tf.nest.flatten(step.state))

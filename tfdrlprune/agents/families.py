@@ -18,6 +18,7 @@ from tfdrlprune.agents.learner import Learner
 from tfdrlprune.agents.off_policy import OffPolicyLearner
 from tfdrlprune.agents.on_policy import OnPolicyLearner
 from tfdrlprune.agents.q_learner import OffPolicySettings, QLearner
+from tfdrlprune.agents.recurrent_q import RecurrentQLearner, SequenceLearner
 from tfdrlprune.agents.soft_actor_critic import SacSettings, SoftActorCriticLearner
 from tfdrlprune.agents.twin_delayed import Td3Settings, TwinDelayedLearner
 from tfdrlprune.agents.updates import OnPolicySettings
@@ -39,6 +40,10 @@ def learner_for(
     if (q_parts := q_learning(agent)) is not None:
         own = _own_settings(agent, settings, OffPolicySettings)
         vector = _vector(agent, env, num_envs, 32)
+        if q_parts.recurrent:
+            return SequenceLearner(
+                agent, RecurrentQLearner(agent, q_parts, own, vector), vector, seed
+            )
         return OffPolicyLearner(agent, QLearner(agent, q_parts, own), vector, seed)
     if (sac_parts := soft_actor_critic(agent)) is not None:
         own = _own_settings(agent, settings, SacSettings)

@@ -37,6 +37,8 @@ class OffPolicySettings(ReplaySettings):
             policy is refreshed as often, and 512 was too stale to learn CartPole.
         final_learning_rate: share of the learning rate that is left at the end of the run, falling
             linearly; 1 leaves it alone.
+        sequence_length: of recurrent networks only: steps in a sequence, of which ``batch_size``
+            are in an optimizer step.
         exploration: share of the run over which epsilon falls linearly from 1 to the agent's own.
     """
 
@@ -47,6 +49,7 @@ class OffPolicySettings(ReplaySettings):
     fused_steps: int = 256
     final_learning_rate: float = 0.01
     exploration: float = 0.2
+    sequence_length: int = 16
 
 
 class QLearner:

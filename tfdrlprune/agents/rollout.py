@@ -34,6 +34,9 @@ class Rollout:
         terminated: bool.
         done: bool: terminated or truncated.
         resets: bool: the step merely began a new episode, and its row is not to be learned from.
+        first: bool: it was the first step of an episode.
+        states: of recurrent networks, before the first step: of actor and critic, flat, [envs, ...]
+            each; None of others.
     """
 
     observation: list[Array]
@@ -44,6 +47,8 @@ class Rollout:
     terminated: Array
     done: Array
     resets: Array
+    first: Array
+    states: tuple[Any, Any] | None = None
 
 
 class Collector:
@@ -79,9 +84,10 @@ class Collector:
         if self._state.begin_episodes(self._vector) and self._scale is not None:
             self._scale.restart()
         self._sampler.refresh(self._vector.observation)
-        observations, actions, steps = [], [], []
+        observations, actions, steps, first = [], [], [], []
         for _ in range(length):
             observations.append(self._vector.observation)
+            first.append(self._vector.first)
             actions.append(self._sampler(self._vector.observation, self._state.generator))
             steps.append(self._vector.step(actions[-1]))
             self._state.env_step += self._vector.num_envs
@@ -102,6 +108,7 @@ class Collector:
             terminated,
             done,
             resets,
+            np.stack(first),
         )
 
     def _by_time(self, array: Any) -> Array:

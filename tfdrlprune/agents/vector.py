@@ -43,6 +43,7 @@ class Vector:
 
     Attributes:
         observation: leaves, in the order of ``tf.nest.flatten``, each [num_envs, ...].
+        first: bool, [num_envs]: whether it is the first observation of an episode.
         returns: undiscounted returns of the last 100 episodes that ended.
     """
 
@@ -52,6 +53,7 @@ class Vector:
         self.observation_space = self._envs.single_observation_space
         self.action_space = self._envs.single_action_space
         self.observation: list[Array] = []
+        self.first = np.ones(num_envs, bool)
         self.returns: deque[float] = deque(maxlen=100)
         self._running = np.zeros(num_envs)
         self._done = np.zeros(num_envs, bool)
@@ -61,6 +63,7 @@ class Vector:
         observation, _ = self._envs.reset(seed=seed)
         self._running[:] = 0.0
         self._done[:] = False
+        self.first = np.ones(self.num_envs, bool)
         self.observation = self._leaves(observation)
 
     def step(self, action: Any) -> Step:
@@ -79,7 +82,7 @@ class Vector:
         if done.any():
             self.returns.extend(self._running[done].tolist())
             self._running[done] = 0.0
-        self._done = done
+        self._done, self.first = done, resets
         self.observation = self._leaves(observation)
         return Step(reward.astype(np.float32), terminated, truncated, resets)
 

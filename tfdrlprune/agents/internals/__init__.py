@@ -12,6 +12,7 @@ from tfdrlprune.agents.internals.continuous import (
     twin_delayed,
 )
 from tfdrlprune.agents.internals.randomness import seeded, smoothed
+from tfdrlprune.agents.internals.states import check_resets, continued
 from tfdrlprune.agents.internals.value_based import QLearning, q_learning
 from tfdrlprune.agents.internals.with_advantages import ActorCritic, actor_critic
 
@@ -21,6 +22,8 @@ __all__ = [
     "SoftActorCritic",
     "TwinDelayed",
     "actor_critic",
+    "check_resets",
+    "continued",
     "is_bounded",
     "q_learning",
     "seeded",

@@ -14,6 +14,8 @@ from tf_agents.agents import tf_agent
 from tf_agents.agents.categorical_dqn import categorical_dqn_agent
 from tf_agents.agents.dqn import dqn_agent
 
+from tfdrlprune.agents.internals.states import check_resets
+
 
 @dataclass(frozen=True)
 class QLearning:
@@ -28,6 +30,7 @@ class QLearning:
         epsilon: exploration of the agent's collect policy: a number, a function, or None where the
             agent explores by a Boltzmann policy.
         num_actions: how many actions there are.
+        recurrent: whether the network has a state.
         support: of C51, whose network gives distributions: the returns that its atoms stand for,
             [atoms]; None of an agent whose network gives Q-values.
     """
@@ -39,6 +42,7 @@ class QLearning:
     gamma: float
     epsilon: float | Callable[[], float] | None
     num_actions: int
+    recurrent: bool
     support: NDArray[Any] | None = None
 
 
@@ -51,9 +55,12 @@ def q_learning(agent: tf_agent.TFAgent) -> QLearning | None:
             "AgentTrainer does not support an observation_and_action_constraint_splitter. Build "
             "the DQN agent without one."
         )
-    if agent._q_network.state_spec:
-        raise ValueError("AgentTrainer does not support a recurrent Q-network yet.")
     is_categorical = isinstance(agent, categorical_dqn_agent.CategoricalDqnAgent)
+    recurrent = bool(agent._q_network.state_spec)
+    if recurrent:
+        check_resets(agent._q_network)
+        if is_categorical:
+            raise ValueError("AgentTrainer does not support recurrent C51 networks yet.")
     return QLearning(
         agent._q_network,
         agent._target_q_network,
@@ -62,5 +69,6 @@ def q_learning(agent: tf_agent.TFAgent) -> QLearning | None:
         float(agent._gamma),
         agent._epsilon_greedy,
         int(agent._num_actions),
+        recurrent,
         np.asarray(agent._support) if is_categorical else None,
     )

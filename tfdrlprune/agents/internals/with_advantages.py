@@ -10,6 +10,8 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 from tf_agents.agents import tf_agent
 from tf_agents.agents.ppo import ppo_agent
 
+from tfdrlprune.agents.internals.states import check_resets
+
 
 @dataclass(frozen=True)
 class ActorCritic:
@@ -24,6 +26,7 @@ class ActorCritic:
         gae_lambda: lambda of the advantage estimate.
         own_epochs: how many the agent runs inside one ``agent.train``, where it also computes the
             advantages; None where it expects minibatches with advantages.
+        recurrent: whether actor or critic have a state.
     """
 
     actor: Any
@@ -33,15 +36,22 @@ class ActorCritic:
     gamma: float
     gae_lambda: float
     own_epochs: int | None
+    recurrent: bool
 
 
 def actor_critic(agent: tf_agent.TFAgent) -> ActorCritic | None:
     """Returns the parts of a PPO agent; None if the agent is none."""
     if not isinstance(agent, ppo_agent.PPOAgent):
         return None
-    if agent._actor_net.state_spec or agent._value_net.state_spec:
-        raise ValueError("AgentTrainer does not support recurrent PPO networks yet.")
     own_epochs = bool(agent._compute_value_and_advantage_in_train)
+    recurrent = bool(agent._actor_net.state_spec or agent._value_net.state_spec)
+    if recurrent:
+        check_resets(agent._actor_net, agent._value_net)
+        if not own_epochs:
+            raise ValueError(
+                "A recurrent PPOAgent learns from whole roll-outs, for which it computes the "
+                "advantages itself. Build it with compute_value_and_advantage_in_train=True."
+            )
     if not own_epochs and (agent._num_epochs != 1 or agent.update_normalizers_in_train):
         raise ValueError(
             "A PPOAgent with compute_value_and_advantage_in_train=False gets its epochs and its "
@@ -56,4 +66,5 @@ def actor_critic(agent: tf_agent.TFAgent) -> ActorCritic | None:
         float(agent._discount_factor),
         float(agent._lambda),
         int(agent._num_epochs) if own_epochs else None,
+        recurrent,
     )
