@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from tfdrlprune.compression.distillation import DistillationSettings, distill
+from tfdrlprune.compression.distillation import DistillationSettings, Lesson, teach
 from tfdrlprune.compression.states import States
 from tfdrlprune.evidence.rollouts import seeds_for
 from tfdrlprune.policies.form import Policy
@@ -51,6 +51,10 @@ def copy(policy, seed=None):
     if seed is None:
         model.set_weights(policy.model.get_weights())
     return policy.replace(model=model)
+
+
+def distill(teacher, student, env, *, settings, seed, **arguments):
+    teach(Lesson(teacher, student, settings, seed), env, **arguments)
 
 
 def returns(policy, episodes=20):

@@ -229,7 +229,8 @@ def test_a_torso_that_two_networks_share_is_pruned_once():
 
     callback = PruningCallback(lambda step: 0.5, networks=("actor", "critic"))
     callback.set_model(Two())
-    assert [kernel.shape for kernel in callback._engines[0].masks.kernels] == [(6, 8), (8, 3), (8, 1)]
+    (engine,) = callback._engines
+    assert [kernel.shape for kernel in engine.masks.kernels] == [(6, 8), (8, 3), (8, 1)]
 
 
 @pytest.mark.parametrize(

@@ -118,9 +118,13 @@ def _ordered(
 
 
 def recipe(command: Command) -> Command:
-    """Adds an option for each field of `Recipe`; one that is not given comes as None."""
+    """Adds an option for each field of `Recipe` that a trained policy can be compressed by.
+
+    One that is not given comes as None.
+    """
     for each in reversed(_fields()):
-        command = _recipe_option(each, each.default)(command)
+        if not each.metadata.get("in_training"):
+            command = _recipe_option(each, each.default)(command)
     return command
 
 

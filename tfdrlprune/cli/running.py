@@ -29,7 +29,8 @@ from tfdrlprune.policies.conversion import greedy_policy
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.callbacks import PruningCallback
 from tfdrlprune.pruning.kernels import find_kernels, prunable
-from tfdrlprune.pruning.selector import Selector
+from tfdrlprune.pruning.masking import MaskingCallback
+from tfdrlprune.pruning.sparse_training import SparseTrainingCallback
 from tfdrlprune.recipe import Recipe
 
 _SETTINGS_FILE = "settings.json"
@@ -108,14 +109,15 @@ def _agent(run: Run) -> Any:
     return make(run.env, hidden=run.hidden, seed=run.seed)
 
 
-def _pruning(run: Run, trainer: AgentTrainer) -> PruningCallback | None:
+def _pruning(run: Run, trainer: AgentTrainer) -> MaskingCallback | None:
     """Returns the callback; finds out now, before anything is made, whether it can prune."""
     if run.recipe is None:
         return None
-    ((network, _),) = trainer.prunable_networks()["actor"]
-    Selector(prunable(find_kernels(network), run.recipe), run.recipe, run.recipe.sparsity, run.seed)
+    kind = PruningCallback if run.recipe.method == "prune" else SparseTrainingCallback
     steps = trainer.planned_steps(run.steps, run.env_steps)
-    return PruningCallback.from_recipe(run.recipe, steps, run.seed)
+    callback = kind.from_recipe(run.recipe, steps, run.seed)
+    callback.set_model(trainer)
+    return callback
 
 
 def _check_work(work: Path, run: Run, *, resume: bool, force: bool) -> None:
@@ -175,11 +177,14 @@ def _workshop(work: Path, run: Run, *, resume: bool, force: bool) -> Iterator[No
 
 
 def _fit(
-    trainer: AgentTrainer, run: Run, pruning: PruningCallback | None, work: Path, resume: bool
+    trainer: AgentTrainer, run: Run, pruning: MaskingCallback | None, work: Path, resume: bool
 ) -> None:
+    # A return-gated schedule keeps the last good policy itself, and waits for the evaluation.
+    gated = run.recipe is not None and run.recipe.schedule == "return_gated"
     callbacks = [
-        *([pruning] if pruning else []),
-        EvaluationCallback(episodes=_EPISODES, keep_best=True),
+        *([pruning] if pruning and not gated else []),
+        EvaluationCallback(episodes=_EPISODES, keep_best=not gated),
+        *([pruning] if pruning and gated else []),
         tf.keras.callbacks.CSVLogger(str(work / "metrics.csv"), append=resume),
         tf.keras.callbacks.TensorBoard(str(work / "logs"), write_graph=False),
         # Last, so that it backs up what the others have done.
@@ -198,7 +203,7 @@ def _fit(
 
 
 def _write(
-    folder: Path, run: Run, trainer: AgentTrainer, pruning: PruningCallback | None, work: Path
+    folder: Path, run: Run, trainer: AgentTrainer, pruning: MaskingCallback | None, work: Path
 ) -> dict[str, Any]:
     if pruning is not None:
         pruning.strip()

@@ -21,6 +21,7 @@ from tfdrlprune.compression.states import States, mean_return, nest_like
 from tfdrlprune.evidence.rollouts import seeds_for
 from tfdrlprune.observations import as_batch
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.pruning.gradients import Record, instead_of_steps
 from tfdrlprune.pruning.pruner import Pruner
 from tfdrlprune.simulation import Environment, make
 
@@ -58,29 +59,23 @@ class DistillationSettings:
 Report = Callable[[int, int, str], None]
 
 
-def distill(
-    teacher: Policy,
-    student: Policy,
+def teach(
+    lesson: Lesson,
     env: Environment | None,
     *,
-    settings: DistillationSettings,
-    seed: int,
     pruner: Pruner | None = None,
     observations: Any = None,
     progress: Report | None = None,
-) -> Policy:
-    """Returns the student, trained in place to act as the teacher does.
+) -> None:
+    """Trains a lesson's student in place to act as the teacher does.
 
     In round 0 the teacher acts, afterwards the student; all states are kept. Where there is an
-    environment, the student of the round with the best mean return is returned, among the rounds
-    in which the pruner had reached its last sparsity.
+    environment, the weights of the round with the best mean return are kept, among the rounds in
+    which the pruner had reached its last sparsity.
 
     Args:
-        teacher: labels the states.
-        student: its model's weights are changed.
+        lesson: who is taught by whom.
         env: where states come from; None to use ``observations`` alone.
-        settings: see `DistillationSettings`.
-        seed: of episodes, exploration, batches and selection.
         pruner: prunes the student meanwhile; its schedule counts the optimizer steps here.
         observations: nested, batched states to train on where there is no environment.
         progress: called with (rounds done, rounds, what happened).
@@ -88,30 +83,33 @@ def distill(
     Raises:
         ValueError: neither ``env`` nor ``observations`` is given.
     """
-    generator = np.random.default_rng(seed)
-    lesson = _Lesson(teacher, student, settings, generator, pruner)
+    settings = lesson.settings
     report = progress or (lambda done, rounds, what: None)
     if env is not None:
-        selection = seeds_for("selection", seed, settings.selection_episodes).tolist()
-        _teach_in_environment(lesson, env, generator, selection, report)
+        _teach_in_environment(lesson, env, pruner, report)
     elif observations is not None:
-        lesson.add(as_batch(teacher.observation_spec, observations)[0])
+        lesson.add(as_batch(lesson.teacher.observation_spec, observations)[0])
+        _begin(pruner)
         for done in range(settings.rounds):
-            loss = lesson.train_round()
+            loss = lesson.train_round(pruner)
             report(done + 1, settings.rounds, f"loss {loss:.4f}")
     else:
         raise ValueError("Distillation needs an environment, or recorded observations.")
-    return student
+    if pruner is not None:
+        pruner.end()
+
+
+def _begin(pruner: Pruner | None) -> None:
+    """Prepares the criterion, now that the lesson has states."""
+    if pruner is not None:
+        pruner.begin()
 
 
 def _teach_in_environment(
-    lesson: _Lesson,
-    env: Environment,
-    generator: np.random.Generator,
-    seeds: list[int],
-    report: Report,
+    lesson: Lesson, env: Environment, pruner: Pruner | None, report: Report
 ) -> None:
-    settings, student = lesson.settings, lesson.student
+    settings, student, generator = lesson.settings, lesson.student, lesson.generator
+    seeds = seeds_for("selection", lesson.seed, settings.selection_episodes).tolist()
     best_rank, best_weights = (-1.0, -np.inf), student.model.get_weights()
     with contextlib.ExitStack() as stack:
         states = stack.enter_context(contextlib.closing(States(env, settings.num_envs, generator)))
@@ -119,27 +117,32 @@ def _teach_in_environment(
         for done in range(settings.rounds):
             who, epsilon = (lesson.teacher, 0.0) if done == 0 else (student, settings.epsilon)
             lesson.add(states.visit(who, -(-settings.states // settings.num_envs), epsilon))
-            loss = lesson.train_round()
+            if done == 0:
+                _begin(pruner)
+            loss = lesson.train_round(pruner)
             value = mean_return(student, judges, seeds)
-            if (lesson.sparsity(), value) >= best_rank:
-                best_rank, best_weights = (lesson.sparsity(), value), student.model.get_weights()
+            rank = (0.0 if pruner is None else pruner.sparsity()["sparsity"], value)
+            if rank >= best_rank:
+                best_rank, best_weights = rank, student.model.get_weights()
             report(done + 1, settings.rounds, f"return {value:.1f}, loss {loss:.4f}")
     student.model.set_weights(best_weights)
 
 
-class _Lesson:
-    """The states so far with the teacher's answers, and the compiled training on them."""
+class Lesson:
+    """The states so far with the teacher's answers, and the compiled training on them.
 
-    def __init__(
-        self,
-        teacher: Policy,
-        student: Policy,
-        settings: DistillationSettings,
-        generator: np.random.Generator,
-        pruner: Pruner | None,
-    ):
+    It is an `Experience`: criteria take gradients of its loss, and activations on its states.
+
+    Args:
+        teacher: labels the states.
+        student: its model's weights are changed.
+        settings: see `DistillationSettings`.
+        seed: of episodes, exploration, batches and selection.
+    """
+
+    def __init__(self, teacher: Policy, student: Policy, settings: DistillationSettings, seed: int):
         self.teacher, self.student, self.settings = teacher, student, settings
-        self._generator, self._pruner = generator, pruner
+        self.seed, self.generator = seed, np.random.default_rng(seed)
         self._leaves: list[list[Array]] = []
         self._answers: list[Array] = []
         self._step = 0
@@ -150,6 +153,7 @@ class _Lesson:
         self._variables = student.model.trainable_variables
         self._optimizer.build(self._variables)
         self._train = CompiledLoop(self._train_once, "distillation")
+        self._rehearsal: CompiledLoop | None = None
         self._scale: Array | None = None
 
     def add(self, leaves: list[Array]) -> None:
@@ -159,29 +163,58 @@ class _Lesson:
         if self._scale is None:
             self._scale = self._answer_scale(self._answers[0])
 
-    def train_round(self) -> float:
+    def train_round(self, pruner: Pruner | None) -> float:
         """Makes one round's optimizer steps; returns the mean loss."""
-        leaves = [np.concatenate(each) for each in zip(*self._leaves, strict=True)]
-        answers = np.concatenate(self._answers)
+        leaves, answers = self._states()
         losses = []
         chunks = self._chunks(leaves)
-        shape = (chunks[0], self.settings.batch_size)  # of all, so that one graph serves them
         for count in chunks:
-            chosen = self._generator.integers(len(answers), size=shape)
-            inputs = {
-                "leaves": [leaf[chosen] for leaf in leaves],
-                "answers": answers[chosen],
-                "scale": self._scale,
-            }
-            losses.append(self._train(count, inputs))
+            # As many of all, so that one graph serves them.
+            losses.append(self._train(count, self._draw(leaves, answers, chunks[0])))
             self._step += count
-            if self._pruner is not None:
-                self._pruner.update(self._step)
+            if pruner is not None:
+                pruner.update(self._step)
         return float(np.mean(losses))
 
-    def sparsity(self) -> float:
-        """Returns the sparsity now, 0 without a pruner."""
-        return 0.0 if self._pruner is None else self._pruner.sparsity()["sparsity"]
+    def optimizers(self) -> list[Any]:
+        """Returns the only one."""
+        return [self._optimizer]
+
+    def has_data(self) -> bool:
+        """Returns True: by the time that it is needed there are states."""
+        return True
+
+    def takes_observations(self, network: Any) -> bool:
+        """Returns True: the student's model does."""
+        return True
+
+    def gather(self) -> None:
+        """Does nothing: the states are there."""
+
+    def record_gradients(self, record: Record, batches: int) -> None:
+        """Hands the loss's gradients on some batches of states to ``record``."""
+        if self._rehearsal is None:
+            self._rehearsal = CompiledLoop(self._train_once, "gradients")
+        with instead_of_steps([self._optimizer], record):  # while it is traced, at the first call
+            self._rehearsal(batches, self._draw(*self._states(), batches))
+
+    def visit(self, network: Any, count: int) -> None:
+        """Calls the student's model on the latest states."""
+        leaves = [leaf[-count:] for leaf in self._leaves[-1]]
+        network(leaves if len(leaves) > 1 else leaves[0], training=False)
+
+    def _states(self) -> tuple[list[Array], Array]:
+        leaves = [np.concatenate(each) for each in zip(*self._leaves, strict=True)]
+        return leaves, np.concatenate(self._answers)
+
+    def _draw(self, leaves: list[Array], answers: Array, steps: int) -> dict[str, Any]:
+        """Returns a batch for each of some steps."""
+        chosen = self.generator.integers(len(answers), size=(steps, self.settings.batch_size))
+        return {
+            "leaves": [leaf[chosen] for leaf in leaves],
+            "answers": answers[chosen],
+            "scale": self._scale,
+        }
 
     def _chunks(self, leaves: list[Array]) -> list[int]:
         """Returns the steps of each compiled call: few enough to prune often and to fit memory."""

@@ -51,10 +51,12 @@ def narrowed(policy: Policy, parameters: int) -> Policy:
 
 
 def _scaled(model: Any, factor: float) -> Any:
+    last = _last_with_a_width(model)
+
     def thinner(layer: Any) -> Any:
         config = layer.get_config()
         width = _WIDTHS.get(type(layer).__name__)
-        if width is not None and layer.name != "outputs":
+        if width is not None and layer.name not in last:
             config[width] = max(1, int(config[width] * factor))
         return type(layer).from_config(config)
 
@@ -63,3 +65,19 @@ def _scaled(model: Any, factor: float) -> Any:
 
 def _trainable(model: Any) -> int:
     return sum(int(tf.size(weight)) for weight in model.trainable_weights)
+
+
+def _last_with_a_width(model: Any) -> set[str]:
+    """Returns the layers whose units the outputs are made of: themselves, or what sums them up.
+
+    A dueling network has two of them, and C51's stands before the layer that takes the means.
+    """
+    found, pending = set(), [model.get_layer("outputs")]
+    while pending:
+        layer = pending.pop()
+        if type(layer).__name__ in _WIDTHS:
+            found.add(layer.name)
+        else:
+            for node in layer.inbound_nodes:
+                pending.extend(tf.nest.flatten(node.inbound_layers))
+    return found

@@ -15,7 +15,7 @@ import numpy as np
 from tfdrlprune.agents.environments import spaces_of
 from tfdrlprune.agents.spaces import action_nest, observation_nest
 from tfdrlprune.compression.bench import Bench, Judging, Progress
-from tfdrlprune.compression.distillation import DistillationSettings, distill
+from tfdrlprune.compression.distillation import DistillationSettings, Lesson, teach
 from tfdrlprune.compression.narrow import narrowed
 from tfdrlprune.deployment import counting
 from tfdrlprune.deployment.exporter import stripped
@@ -24,6 +24,7 @@ from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.kernels import Kernel, find_kernels, prunable
 from tfdrlprune.pruning.pruner import Pruner
 from tfdrlprune.pruning.schedules import from_recipe
+from tfdrlprune.pruning.surroundings import Surroundings
 from tfdrlprune.pruning.updates import Schedule
 from tfdrlprune.recipe import Recipe
 from tfdrlprune.simulation import Environment
@@ -106,23 +107,21 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
         )
     if env is not None:
         _check_fit(teacher, env)
-    student, pruner = _student(teacher, recipe, settings, seed)
+    lesson, pruner = _pruned_lesson(teacher, recipe, settings, seed)
+    student = lesson.student
     bench = Bench(env, judging, seed, observations, progress)
     bench.add("dense", teacher)
 
-    def teach(pupil: Policy, what: str, by: Pruner | None) -> None:
-        distill(
-            teacher,
-            pupil,
+    def give(lesson: Lesson, what: str, by: Pruner | None) -> None:
+        teach(
+            lesson,
             env,
-            settings=settings,
-            seed=seed,
             pruner=by,
             observations=observations,
             progress=lambda done, total, news: tell(f"{what}: {news}", done, total),
         )
 
-    teach(student, "pruning", pruner)
+    give(lesson, "pruning", pruner)
     pruner.masks.remove()
     small = student.replace(source=f"{teacher.source}, pruned".lstrip(", "))
     made: dict[str, Any] = {
@@ -135,7 +134,7 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
         bench.add(recipe.precision, small, precision=recipe.precision, **made)
     if small_dense:
         thin = narrowed(teacher, row.nonzero)
-        teach(thin, "small dense", None)
+        give(Lesson(teacher, thin, settings, seed), "small dense", None)
         bench.add("small_dense", thin)
     final = "pruned" if recipe.precision == "float32" else recipe.precision
     return Result(small, recipe, bench.report(final, command), bench)
@@ -165,16 +164,19 @@ def _aspect(leaf: ArraySpec) -> str:
     return f"{leaf.dtype}{list(leaf.shape)}{bounds}"
 
 
-def _student(
+def _pruned_lesson(
     teacher: Policy, recipe: Recipe, settings: DistillationSettings, seed: int
-) -> tuple[Policy, Pruner]:
+) -> tuple[Lesson, Pruner]:
     model = tf.keras.models.clone_model(teacher.model)
     model.set_weights(teacher.model.get_weights())
-    kernels = prunable(find_kernels(model), recipe)
+    everything = find_kernels(model)
+    kernels = prunable(everything, recipe)
     if not kernels:
         raise ValueError("There is nothing to prune: the policy has no kernel that is not spared.")
     schedule = Schedule(from_recipe(recipe, settings.rounds * settings.steps))
-    return teacher.replace(model=model), Pruner(kernels, schedule, recipe, seed=seed)
+    lesson = Lesson(teacher, teacher.replace(model=model), settings, seed)
+    around = Surroundings([model], everything, lesson)
+    return lesson, Pruner(kernels, schedule, recipe, seed=seed, surroundings=around)
 
 
 def _layers(kernels: Sequence[Kernel]) -> list[str]:

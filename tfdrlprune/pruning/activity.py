@@ -7,6 +7,7 @@ whose units are those of Keras layers, whatever lies between them.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,10 +62,12 @@ def measure(kernels: Sequence[Kernel], visit: Visit) -> list[Activity]:
 
 
 def readers(kernels: Sequence[Kernel], visit: Visit) -> list[list[tuple[int, Array]]]:
-    """Returns for each kernel who reads its units, directly: found by putting NaN into each unit.
+    """Returns for each kernel who reads its units, directly.
 
-    A layer reads units directly where each of its inputs depends on at most one of them: through
-    activations, pooling, flattening and concatenation, but not through other weights.
+    Found by putting NaN into each unit, which sums and activations pass on, and infinity, which
+    maximum pooling does. A layer reads units directly where each of its inputs depends on at most
+    one of them: through activations, pooling, flattening and concatenation, but not through other
+    weights.
 
     Returns:
         For each kernel, pairs of another kernel's index and int64 [inputs of that kernel], the unit
@@ -86,10 +89,11 @@ def _readers_of(
         if i != index and k.attribute not in ("recurrent_kernel", "depthwise_kernel")
     ]
     found: dict[int, Array] = {}
-    for first in range(0, units, _rows_of_a_visit(kernels[index], visit)):
+    parts = range(0, units, _rows_of_a_visit(kernels[index], visit))
+    for first, value in itertools.product(parts, (np.nan, np.inf)):
         looks = {other: _Look() for other in others}
         with contextlib.ExitStack() as stack:
-            poison = _Poison(first, units)
+            poison = _Poison(first, units, value)
             stack.enter_context(_watched(kernels[index].owner, change=poison))
             for other, look in looks.items():
                 stack.enter_context(_watched(kernels[other].owner, before=look))
@@ -98,7 +102,7 @@ def _readers_of(
             if look.rows is not None:
                 rows = look.rows[: units - first]
                 found.setdefault(other, np.zeros((units, rows.shape[1]), bool))
-                found[other][first : first + len(rows)] = rows
+                found[other][first : first + len(rows)] |= rows
     return [
         (other, _window(kernels[other], np.where(rows.any(axis=0), rows.argmax(axis=0), -1)))
         for other, rows in found.items()
@@ -115,26 +119,28 @@ def _window(kernel: Kernel, channels: Array) -> Array:
 
 
 class _Look:
-    """Sees where a layer's input is NaN: [rows, channels]; None before it was called."""
+    """Sees where a layer's input is not finite: [rows, channels]; None before it was called."""
 
     def __init__(self) -> None:
         self.rows: Array | None = None
 
     def __call__(self, inputs: Any) -> None:
-        array = np.isnan(np.asarray(tf.nest.flatten(inputs)[0], np.float32))
+        array = ~np.isfinite(np.asarray(tf.nest.flatten(inputs)[0], np.float32))
         self.rows = np.asarray(array.any(axis=tuple(range(1, array.ndim - 1))))
 
 
 class _Poison:
-    """Puts NaN into unit ``first + r`` of row r."""
+    """Puts a value into unit ``first + r`` of row r."""
 
-    def __init__(self, first: int, units: int):
-        self._first, self._units = first, units
+    def __init__(self, first: int, units: int, value: float):
+        self._first, self._units, self._value = first, units, value
 
     def __call__(self, output: tf.Tensor) -> tf.Tensor:
         array = np.array(output)
+        if array.shape[-1] != self._units:  # of depthwise filters inside a separable convolution
+            return output
         for row in range(min(len(array), self._units - self._first)):
-            array[row, ..., self._first + row] = np.nan
+            array[row, ..., self._first + row] = self._value
         return tf.constant(array)
 
 

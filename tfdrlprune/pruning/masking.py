@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from tfdrlprune._tf import read, tf
 
 from tfdrlprune.pruning.masks import Masks
-from tfdrlprune.pruning.models import Found, HasNetworks, find, warn_of_others
+from tfdrlprune.pruning.models import Found, HasNetworks, find, optimizers_of, warn_of_others
 from tfdrlprune.pruning.telemetry import Telemetry
 from tfdrlprune.recipe.forms import parse_networks
 
@@ -38,7 +38,7 @@ class Engine(Protocol):
         """Returns kernel's name -> the highest score that the last update removed."""
 
     def end(self) -> None:
-        """Leaves the training step as it was, and masks once more."""
+        """Takes all but the masks out of the training step."""
 
 
 class MaskingCallback(tf.keras.callbacks.Callback):
@@ -64,6 +64,8 @@ class MaskingCallback(tf.keras.callbacks.Callback):
         """Finds what to prune and puts the masks in force, before the training step is traced."""
         super().set_model(model)
         self._batches = 0
+        for engine in self._engines:
+            engine.end()
         self._engines = []
         if isinstance(model, HasNetworks) or model.built:
             self._put_in_force()
@@ -104,11 +106,14 @@ class MaskingCallback(tf.keras.callbacks.Callback):
                 )
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Masks once more."""
+        """Ends the criteria, and masks once more where the optimizer averages weights."""
         for engine in self._engines:
             engine.end()
             if engine.traced:
                 self.model.train_function = None
+            if any(getattr(each, "use_ema", False) for each in optimizers_of(self.model)):
+                # It has just put its averages in the place of the weights.
+                engine.masks.assign(engine.masks.numpy())
 
     def sparsity(self) -> dict[str, float]:
         """Returns ``sparsity``, over all pruned kernels, and ``sparsity/<kernel>`` for each.

@@ -96,6 +96,11 @@ def networks_of(model: tf.keras.Model) -> Mapping[str, Sequence[Followed]]:
     return model.prunable_networks() if isinstance(model, HasNetworks) else {"actor": [(model, ())]}
 
 
+def optimizers_of(model: tf.keras.Model) -> Sequence[Any]:
+    """Returns the optimizers of a model, an agent's or the only one."""
+    return model.optimizers() if isinstance(model, Experience) else [model.optimizer]
+
+
 def state_variables(model: tf.keras.Model) -> list[tf.Variable]:
     """Returns what training changes and a restored state needs: weights and optimizers' moments.
 

@@ -84,10 +84,8 @@ class Pruner:
         self._scorer.begin()
 
     def end(self) -> None:
-        """Takes the criterion out of the training step, and masks once more."""
+        """Takes the criterion out of the training step."""
         self._scorer.end()
-        # An optimizer with use_ema has just put its averages in the place of the weights.
-        self.masks.assign(self.masks.numpy())
 
     def update(self, step: int) -> bool:
         """Updates the masks if an update is due at ``step``; returns whether it was."""

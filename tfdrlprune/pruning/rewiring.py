@@ -118,9 +118,7 @@ class Rewiring:
         return {}
 
     def end(self) -> None:
-        """Masks once more."""
-        # An optimizer with use_ema has just put its averages in the place of the weights.
-        self.masks.assign(self.masks.numpy())
+        """Does nothing: there is nothing in the training step but the masks."""
 
     def _growth(self, due: int) -> list[Array]:
         if self._sums is None:
