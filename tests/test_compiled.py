@@ -5,7 +5,7 @@ from tfdrlprune._tf import tf
 import numpy as np
 import pytest
 
-from tfdrlprune.agents.compiled import CompiledLoop, compiled
+from tfdrlprune.agents.compiled import CompiledLoop, as_graph, compiled
 
 
 def test_the_loop_runs_the_body_count_times_and_returns_the_mean_loss():
@@ -73,3 +73,26 @@ def test_python_conditions_on_tensors_are_understood_where_xla_refuses():
 
     loop = CompiledLoop(body, "test")
     assert loop(3, np.array([1.0, 2.0, 4.0], np.float32)) == pytest.approx(2.0)
+
+
+def test_a_graph_has_python_ifs_where_it_needs_them_and_runs_once_a_call():
+    runs = tf.Variable(0)
+
+    def plain(x):
+        runs.assign_add(1)
+        return 2.0 * x
+
+    def branching(x):
+        runs.assign_add(1)
+        if x > 0:  # only AutoGraph can take this
+            return x
+        return -x
+
+    for function, values in (
+        (plain, [(3.0, 6.0), (-1.0, -2.0)]),
+        (branching, [(3.0, 3.0), (-1.0, 1.0)]),
+    ):
+        run = as_graph(function)
+        runs.assign(0)
+        assert [float(run(tf.constant(x))) for x, _ in values] == [y for _, y in values]
+        assert int(runs) == 2

@@ -5,6 +5,7 @@ import pytest
 
 from tfdrlprune.compression.narrow import narrowed
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.scores import Duel, ExpectedValue
 from tfdrlprune.specs import ArraySpec, Head
 
 
@@ -35,6 +36,26 @@ def test_layers_keep_their_proportions():
     first, second = (thin.model.get_layer(f"hidden_{index}").units for index in (0, 1))
     assert first == pytest.approx(2 * second, abs=1)
     assert 500 < trainable(thin) <= 600
+
+
+def test_layers_that_the_outputs_are_summed_up_from_keep_their_units():
+    observation = tf.keras.Input((4,), name="observation")
+    hidden = tf.keras.layers.Dense(32, "relu", name="hidden")(observation)
+    value = tf.keras.layers.Dense(1, name="value")(hidden)
+    advantage = tf.keras.layers.Dense(2, name="advantage")(hidden)
+    outputs = Duel(name="outputs")([value, advantage])
+    spec, action = ArraySpec("observation", (4,), "float32"), ArraySpec("action", (), "int64", 0, 1)
+    dueling = Policy(tf.keras.Model(observation, outputs), Head("argmax"), spec, action)
+    thin = narrowed(dueling, 100)
+    # 5 w for the hidden layer, 3 w + 3 for the rest.
+    units = {name: thin.model.get_layer(name).units for name in ("hidden", "value", "advantage")}
+    assert units == {"hidden": 12, "value": 1, "advantage": 2}
+    logits = tf.keras.layers.Dense(2 * 5, name="logits")(hidden)
+    outputs = ExpectedValue(range(5), name="outputs")(logits)
+    c51 = Policy(tf.keras.Model(observation, outputs), Head("argmax"), spec, action)
+    thin = narrowed(c51, 100)
+    # 5 w for the hidden layer, 10 w + 10 for the rest.
+    assert [thin.model.get_layer(name).units for name in ("hidden", "logits")] == [6, 10]
 
 
 def test_the_original_is_left_alone():

@@ -16,7 +16,7 @@ RUN = """
     tf.keras.utils.set_random_seed(0)
     tf.config.experimental.enable_op_determinism()
     folder, env, algo = sys.argv[1:4]
-    sys.path.insert(0, "tests")
+    sys.path.append(sys.argv[4])
     from builders import recurrent_dqn, recurrent_ppo
     if algo == "dqn":
         agent = tp.agents.dqn(env, hidden=(32, 32))
@@ -45,7 +45,7 @@ RUN = """
     class Tell(tf.keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             print("epoch", epoch, flush=True)
-            if len(sys.argv) > 4:
+            if len(sys.argv) > 5:
                 import time
                 time.sleep(0.3)
 
@@ -62,7 +62,8 @@ RUN = """
 
 def run(folder, env, algo, *, kill_after=None):
     """Returns what a training process printed; kills it with SIGKILL after some epoch."""
-    command = [sys.executable, "-c", textwrap.dedent(RUN), str(folder), env, algo]
+    tests = os.path.dirname(__file__)
+    command = [sys.executable, "-c", textwrap.dedent(RUN), str(folder), env, algo, tests]
     if kill_after is not None:
         command.append("slowly")
     with subprocess.Popen(

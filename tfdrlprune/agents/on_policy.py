@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from tfdrlprune.agents.advantages import ReturnScale
 from tfdrlprune.agents.internals import ActorCritic
 from tfdrlprune.agents.learner import LearnerState, build_optimizer
+from tfdrlprune.agents.own_epochs import OwnEpochs
 from tfdrlprune.agents.recurrent_rollout import RecurrentCollector
 from tfdrlprune.agents.rehearsal import call
 from tfdrlprune.agents.rollout import Collector, Rollout
-from tfdrlprune.agents.updates import Minibatches, OnPolicySettings, OwnEpochs, Update, flat
+from tfdrlprune.agents.updates import Minibatches, OnPolicySettings, Update, flat
 from tfdrlprune.agents.vector import Vector
 from tfdrlprune.pruning.gradients import Record
 from tfdrlprune.pruning.models import Followed

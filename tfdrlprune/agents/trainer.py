@@ -40,7 +40,7 @@ class AgentTrainer(tf.keras.Model):
 
     Args:
         agent: a TF-Agents DQN, double DQN, C51, PPO, SAC or TD3 agent, from `tfdrlprune.agents` or
-            your own.
+            your own; one of DQN, or of PPO that computes advantages itself, may be recurrent.
         env: registered id, factory, or one environment object.
         num_envs: environments stepped at once; by default 32 for DQN and C51, 8 for PPO, 4 for SAC
             and TD3, 1 for an object.
