@@ -92,7 +92,7 @@ class Recorded:
             if seen >= count:
                 return
 
-    def _batches(self) -> Iterator[tuple[Any, Any, Any]]:
+    def _batches(self) -> Iterator[tuple[Any, ...]]:
         if not isinstance(self._data, tuple):
             for batch in self._data:
                 yield _three(batch)
@@ -103,7 +103,11 @@ class Recorded:
             yield _three(tf.nest.map_structure(lambda leaf, c=cut: np.asarray(leaf)[c], self._data))
 
 
-def _three(batch: Iterable[Any]) -> tuple[Any, Any, Any]:
-    """Returns x, y and weights, those that lack as None."""
+def _three(batch: Any) -> tuple[Any, ...]:
+    """Returns x, y and weights as tensors, those that lack as None."""
     parts = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
-    return (*parts, None, None)[:3]
+    x, y, weights = (*parts, None, None)[:3]
+    return tuple(
+        None if each is None else tf.nest.map_structure(tf.convert_to_tensor, each)
+        for each in (x, y, weights)
+    )
