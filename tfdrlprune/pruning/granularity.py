@@ -165,12 +165,12 @@ class Part:
         return Offer(flat, kept, sizes, weights, shape_sum, index)
 
     def masks(self, offer: Offer, zeros: int) -> tuple[list[tuple[int, Array]], float]:
-        """Returns the masks that remove ``zeros`` weights in all, and the highest score removed.
+        """Returns the masks that remove ``zeros`` weights in all, and the lowest score that stays.
 
         Each mask comes with the index of the member that it is for.
         """
         mask = offer.mask(zeros)
-        threshold = offer.highest(mask)
+        threshold = offer.threshold(mask)
         if offer.index is not None:
             everything = offer.weights if self.groups is None else self.groups.sizes.size
             mask, some = np.ones(everything, np.float32), mask

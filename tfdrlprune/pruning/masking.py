@@ -35,7 +35,7 @@ class Engine(Protocol):
         """Changes the masks if that is due at an optimizer step; returns whether it did."""
 
     def thresholds(self) -> dict[str, float]:
-        """Returns kernel's name -> the highest score that the last update removed."""
+        """Returns kernel's name -> the lowest score that the last update kept."""
 
     def end(self) -> None:
         """Takes all but the masks out of the training step."""

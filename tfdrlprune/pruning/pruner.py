@@ -109,7 +109,7 @@ class Pruner:
         self._thresholds = dict(zip(names, choice.thresholds, strict=True))
 
     def thresholds(self) -> dict[str, float]:
-        """Returns kernel's name -> the highest score that the last update removed."""
+        """Returns kernel's name -> the lowest score that the last update kept."""
         return self._thresholds
 
     def sparsity(self) -> dict[str, float]:

@@ -93,10 +93,15 @@ class Offer:
         mask[self._order[: int(np.searchsorted(self._totals, zeros))]] = 0.0
         return mask
 
-    def highest(self, mask: Array) -> float:
-        """Returns the highest score of what a mask [groups] removes; 0 where it removes nothing."""
-        gone = self.scores[mask == 0.0]
-        return float(gone.max()) if gone.size else 0.0
+    def threshold(self, mask: Array) -> float:
+        """Returns the lowest score of what a mask [groups] keeps; the highest where it keeps none.
+
+        Not the highest of what goes: what went at an earlier update scores nothing any more.
+        """
+        stays = self.scores[mask != 0.0]
+        if stays.size:
+            return float(stays.min())
+        return float(self.scores.max()) if self.scores.size else 0.0
 
     @cached_property
     def _order(self) -> Array:

@@ -24,7 +24,7 @@ class Choice:
 
     Attributes:
         masks: for each kernel.
-        thresholds: for each kernel, the highest score of what goes; 0 where nothing does.
+        thresholds: for each kernel, the lowest score of what stays, as `Offer.threshold` says.
     """
 
     masks: list[Array]

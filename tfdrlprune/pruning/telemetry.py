@@ -44,7 +44,7 @@ class Telemetry:
 
         Args:
             masks: by the kernel's name.
-            thresholds: by the kernel's name, the highest score that was removed.
+            thresholds: by the kernel's name, the lowest score that was kept.
             kernels: that are masked.
             surroundings: their networks.
             step: optimizer steps so far.
