@@ -1,6 +1,6 @@
 """What pruning adds to training time, beside tfmot's wrapper; masks are updated every 100 steps.
 
-    python benchmarks/pruning_overhead.py [--rounds 9]
+    python benchmarks/pruning_overhead.py [--rounds 5]
 
 Dense and pruned take turns within one process, so that a disturbance hits both alike; the ratio is
 that of their medians. The fit loop around an agent fuses 256 (DQN) or 40 (PPO) steps in a batch and
@@ -21,9 +21,9 @@ from harness import spread, work, write
 
 FREQUENCY = 100
 LOOPS = {
-    "DQN 64x64, fit loop": ("dqn", 64, 5_120),
-    "DQN 256x256, fit loop": ("dqn", 256, 1_536),
-    "PPO 64x64, fit loop": ("ppo", 64, 4_000),
+    "DQN 64x64, fit loop": ("dqn", 64, 51_200),
+    "DQN 256x256, fit loop": ("dqn", 256, 15_360),
+    "PPO 64x64, fit loop": ("ppo", 64, 8_000),
 }
 FITS = {"Keras fit, 64x64": (64, 2_000), "Keras fit, 256x256": (256, 1_000)}
 Trial = Callable[[], None]
@@ -99,7 +99,7 @@ def seconds_of(trials: dict[str, Trial], rounds: int) -> dict[str, list[float]]:
 def main() -> None:
     """Measures all kinds, each in a process of its own; writes the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
