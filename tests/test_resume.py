@@ -15,8 +15,8 @@ RUN = """
     from tfdrlprune._tf import tf
     tf.keras.utils.set_random_seed(0)
     tf.config.experimental.enable_op_determinism()
-    folder, env, algo = sys.argv[1:4]
-    sys.path.append(sys.argv[4])
+    folder, env, algo, how = sys.argv[1:5]
+    sys.path.append(sys.argv[5])
     from builders import recurrent_dqn, recurrent_ppo
     if algo == "dqn":
         agent = tp.agents.dqn(env, hidden=(32, 32))
@@ -45,14 +45,21 @@ RUN = """
     class Tell(tf.keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             print("epoch", epoch, flush=True)
-            if len(sys.argv) > 5:
+            if len(sys.argv) > 6:
                 import time
                 time.sleep(0.3)
 
-    schedule = tp.PolynomialDecay(0.0, 0.8, 100, 400, frequency=50)
+    evaluation = tp.EvaluationCallback(episodes=3, keep_best=how != "gated")
+    if how in ("rigl", "set"):
+        pruning = tp.SparseTrainingCallback(0.8, how, end_step=600, networks=roles, frequency=64)
+    elif how == "gated":
+        rule = tp.schedules.ReturnGated(final_sparsity=0.8, patience=0, begin_step=100)
+        pruning = tp.PruningCallback(rule, networks=roles)
+    else:
+        schedule = tp.PolynomialDecay(0.0, 0.8, 100, 400, frequency=50)
+        pruning = tp.PruningCallback(schedule, criterion=how, networks=roles)
     trainer.fit(steps=640, epochs=10, verbose=0, callbacks=[
-        tp.PruningCallback(schedule, networks=roles),
-        tp.EvaluationCallback(episodes=3, keep_best=True),
+        *([evaluation, pruning] if how == "gated" else [pruning, evaluation]),
         tf.keras.callbacks.BackupAndRestore(folder + "/backup"),
         Tell(),
     ])
@@ -60,10 +67,10 @@ RUN = """
 """
 
 
-def run(folder, env, algo, *, kill_after=None):
+def run(folder, env, algo, how, *, kill_after=None):
     """Returns what a training process printed; kills it with SIGKILL after some epoch."""
     tests = os.path.dirname(__file__)
-    command = [sys.executable, "-c", textwrap.dedent(RUN), str(folder), env, algo, tests]
+    command = [sys.executable, "-c", textwrap.dedent(RUN), str(folder), env, algo, how, tests]
     if kill_after is not None:
         command.append("slowly")
     with subprocess.Popen(
@@ -82,23 +89,25 @@ def run(folder, env, algo, *, kill_after=None):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("env", "algo"),
+    ("env", "algo", "how"),
     [
-        ("CartPole-v1", "dqn"),
-        ("Acrobot-v1", "dqn"),
-        ("CartPole-v1", "c51"),
-        ("Pendulum-v1", "ppo"),
-        ("Pendulum-v1", "sac"),
-        ("Pendulum-v1", "td3"),
-        ("CartPole-v1", "recurrent-dqn"),
-        ("CartPole-v1", "recurrent-ppo"),
+        ("CartPole-v1", "dqn", "magnitude"),
+        ("Acrobot-v1", "dqn", "rigl"),
+        ("CartPole-v1", "dqn", "gated"),
+        ("CartPole-v1", "c51", "taylor"),
+        ("Pendulum-v1", "ppo", "movement"),
+        ("Pendulum-v1", "ppo", "rigl"),
+        ("Pendulum-v1", "sac", "set"),
+        ("Pendulum-v1", "td3", "snip"),
+        ("CartPole-v1", "recurrent-dqn", "magnitude"),
+        ("CartPole-v1", "recurrent-ppo", "saliency"),
     ],
 )
-def test_a_run_killed_and_resumed_ends_in_the_same_bits(env, algo, tmp_path):
-    whole = run(tmp_path / "a", env, algo)
-    killed = run(tmp_path / "b", env, algo, kill_after=4)
+def test_a_run_killed_and_resumed_ends_in_the_same_bits(env, algo, how, tmp_path):
+    whole = run(tmp_path / "a", env, algo, how)
+    killed = run(tmp_path / "b", env, algo, how, kill_after=4)
     assert killed[-1] == "epoch 4"
-    resumed = run(tmp_path / "b", env, algo)
+    resumed = run(tmp_path / "b", env, algo, how)
     assert resumed[0] == "epoch 5"
     assert resumed[-1].startswith("weights")
     assert resumed[-1] == whole[-1]

@@ -219,3 +219,31 @@ def test_a_bad_argument_is_refused_before_training(arguments, message):
         run(**{"method": "set", "network": network} | arguments)
     for a, b in zip(before, network.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_the_best_evaluation_comes_back_with_its_masks():
+    class Evaluation(tp.EvaluationCallback):
+        """Finds the second epoch best, and remembers its masks and weights."""
+
+        def _returns(self):
+            (engine,) = sparse._engines
+            weights = [kernel.variable.numpy() for kernel in engine.masks.kernels]
+            seen.append((engine.masks.numpy(), weights))
+            return np.array([[1.0, 5.0, 2.0, 3.0][len(seen) - 1]])
+
+    seen = []
+    agent = tp.agents.dqn("CartPole-v1", hidden=(16, 16), seed=0)
+    settings = tp.agents.OffPolicySettings(fused_steps=32, batch_size=16)
+    trainer = tp.AgentTrainer(agent, "CartPole-v1", num_envs=4, settings=settings)
+    sparse = tp.SparseTrainingCallback(0.8, "set", end_step=400, frequency=32)
+    evaluation = Evaluation(keep_best=True)
+    # In either order: what one puts back the other must not undo.
+    trainer.fit(steps=256, epochs=4, callbacks=[evaluation, sparse], verbose=0)
+    (engine,) = sparse._engines
+    masks, weights = seen[1]
+    assert any((a != b).any() for a, b in zip(masks, seen[3][0], strict=True))
+    for kernel, now, mask, weight in zip(
+        engine.masks.kernels, engine.masks.numpy(), masks, weights, strict=True
+    ):
+        np.testing.assert_array_equal(now, mask)
+        np.testing.assert_array_equal(kernel.variable.numpy(), weight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +16,8 @@ from tfdrlprune.agents import spaces
 from tfdrlprune.agents.acting import time_step
 from tfdrlprune.agents.compiled import compiled
 from tfdrlprune.policies.conversion import greedy_policy
-from tfdrlprune.pruning.kernels import find_kernels
+from tfdrlprune.pruning.kernels import Kernel, find_kernels
+from tfdrlprune.pruning.masks import masks_of
 from tfdrlprune.simulation import Environment, make_vector
 
 Array = NDArray[Any]
@@ -102,7 +104,7 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
         self._best: list[tf.Variable] = []
 
     def set_model(self, model: Any) -> None:
-        """Makes the environments, and room for the best policy in the checkpoint."""
+        """Makes the environments."""
         super().set_model(model)
         env = model.env if self._env is None else self._env
         if self._envs is None:
@@ -114,11 +116,14 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
             self._envs = make_vector(env, self._episodes)
         self._policy = greedy_policy(model.agent)
         self._act = compiled(self._greedy, "evaluation")
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Makes room for the best policy in the checkpoint, now that all masks are in force."""
         if self._keep_best:
-            variables = self._policy_variables()
+            variables = self._best_variables()
             if len(self._best) != len(variables):
                 self._best = [tf.Variable(each, trainable=False) for each in variables]
-            model.evaluation_state = tf.train.Checkpoint(rank=self._rank, best=self._best)
+            self.model.evaluation_state = tf.train.Checkpoint(rank=self._rank, best=self._best)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Evaluates, and remembers the policy if it is the best."""
@@ -131,22 +136,28 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
             rank = (self._sparsity(), value)
             if rank >= tuple(self._rank.numpy()):
                 self._rank.assign(rank)
-                for best, current in zip(self._best, self._policy_variables(), strict=True):
+                for best, current in zip(self._best, self._best_variables(), strict=True):
                     best.assign(current)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Puts the best policy back."""
         if self._keep_best and np.isfinite(self._rank.numpy()[1]):
-            for best, current in zip(self._best, self._policy_variables(), strict=True):
+            for best, current in zip(self._best, self._best_variables(), strict=True):
                 current.assign(best)
 
-    def _policy_variables(self) -> list[tf.Variable]:
-        return list(self.model.agent.policy.variables())
+    def _best_variables(self) -> list[tf.Variable]:
+        """Returns the policy's variables and its masks, which sparse training moves."""
+        return [*self.model.agent.policy.variables(), *masks_of(self._kernels())]
 
     def _sparsity(self) -> float:
+        """Returns what the masks remove: a weight that is zero by chance is not removed."""
+        kernels = self._kernels()
+        gone = sum(np.sum(mask.numpy() == 0.0) for mask in masks_of(kernels))
+        return float(gone / sum(math.prod(kernel.shape) for kernel in kernels))
+
+    def _kernels(self) -> list[Kernel]:
         ((actor, _),) = self.model.prunable_networks()["actor"]
-        kernels = [kernel.variable.numpy() for kernel in find_kernels(actor)]
-        return sum(np.sum(k == 0.0) for k in kernels) / sum(k.size for k in kernels)
+        return find_kernels(actor)
 
     def _returns(self) -> Array:
         assert self._envs is not None

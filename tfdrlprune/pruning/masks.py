@@ -107,6 +107,12 @@ class Masks:
                 _set_constraint(variable, constraint.inner)
 
 
+def masks_of(kernels: Sequence[Kernel]) -> list[tf.Variable]:
+    """Returns the masks that are in force on some kernels; those without one are left out."""
+    constraints = [kernel.variable.constraint for kernel in kernels]
+    return [each.mask for each in constraints if isinstance(each, _MaskConstraint)]
+
+
 class _MaskConstraint:
     """Multiplies by a mask, after the constraint that the kernel had before."""
 
