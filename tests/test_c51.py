@@ -227,8 +227,8 @@ def test_agents_built_elsewhere_are_trained_and_rebuilt():
 
 @pytest.mark.slow
 def test_c51_solves_cartpole_while_it_is_pruned():
-    agent = tp.agents.c51("CartPole-v1", seed=1)
-    trainer = tp.AgentTrainer(agent, "CartPole-v1", seed=1)
+    agent = tp.agents.c51("CartPole-v1", seed=2)
+    trainer = tp.AgentTrainer(agent, "CartPole-v1", seed=2)
     schedule = tp.PolynomialDecay(0.0, 0.8, begin_step=10_000, end_step=30_000)
     judge = tp.EvaluationCallback(episodes=100, seed=77, keep_best=True)
     trainer.fit(steps=40_000, verbose=0, callbacks=[tp.PruningCallback(schedule), judge])
