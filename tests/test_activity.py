@@ -49,7 +49,7 @@ def test_a_filter_is_measured_over_all_places_and_layers_are_left_as_they_were()
 
 def test_a_layer_that_is_not_called_is_named():
     model = tf.keras.Sequential([L.Dense(2, name="one", input_shape=(1,)), L.Dense(2, name="two")])
-    with pytest.raises(ValueError, match="did not call the layers of two on the recorded"):
+    with pytest.raises(ValueError, match="The units of two are not what a layer"):
         measure(find_kernels(model), lambda: model.layers[0](np.ones((1, 1))))
 
 

@@ -151,6 +151,20 @@ def test_in_a_fit_masks_rise_and_a_bad_return_brings_the_weights_back():
     assert zeros(model) == 56  # the masks came back as well
 
 
+def test_a_further_fit_goes_on_from_where_the_gate_stood():
+    model, pruning, _, _ = fit([1.0, 1.0, 1.0])
+    state = pruning._gate.state
+    assert zeros(model) == 84  # what was last judged: 98 were not
+
+    class Evaluation(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["return"] = 1.0
+
+    history = model.fit(X, X[:, :1], verbose=0, callbacks=[Evaluation(), pruning]).history
+    assert state.sparsity == 0.75
+    assert history["sparsity"] == [pytest.approx(0.875)]
+
+
 def test_a_run_that_was_interrupted_goes_on_to_the_same_bits(tmp_path):
     tf.config.experimental.enable_op_determinism()
 

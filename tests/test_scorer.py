@@ -102,6 +102,21 @@ def test_movement_removes_what_moved_towards_zero():
     assert "apply_gradients" not in vars(model.optimizer)
 
 
+def test_movement_is_counted_once_in_a_further_fit():
+    model = linear([2.0, -3.0])
+    callback = tp.PruningCallback(lambda step: 0.0, criterion="movement")
+    x, y = np.ones((4, 2), "float32"), np.zeros((4, 1), "float32")
+    found = []
+    for _ in range(2):
+        before = model.layers[0].kernel.numpy().ravel()
+        model.fit(x, y, batch_size=4, verbose=0, callbacks=[callback])
+        gradient = 2.0 * before.sum()
+        (engine,) = callback._engines
+        found.append((-before * gradient, engine._scorer._movement.numpy()[0].ravel()))
+    np.testing.assert_allclose(found[0][1], found[0][0])
+    np.testing.assert_allclose(found[1][1], found[0][0] + found[1][0], rtol=1e-5)
+
+
 def test_movement_goes_on_after_a_kill(tmp_path):
     class Stop(tf.keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):

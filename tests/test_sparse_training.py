@@ -187,6 +187,19 @@ def test_an_agents_target_follows_and_its_own_loss_gives_the_gradient():
             assert (kernel.variable.numpy()[mask == 0] == 0.0).all()
 
 
+def test_a_further_fit_goes_on_with_the_masks_that_were_found():
+    network = model()
+    sparse = tp.SparseTrainingCallback(0.8, "set", end_step=30, frequency=5, drop_fraction=0.4)
+    fit = {"batch_size": 32, "epochs": 4, "verbose": 0, "callbacks": [sparse]}
+    network.fit(X, Y, **fit)
+    (engine,) = sparse._engines
+    before, weights = engine.masks.numpy(), network.get_weights()
+    network.fit(X, Y, **fit)
+    for old, new in zip(before, engine.masks.numpy(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert not np.allclose(weights[0], network.get_weights()[0])
+
+
 def test_a_recipe_becomes_the_callback():
     recipe = Recipe(sparsity=0.8, method="set", distribution="uniform", end=0.5, frequency=5)
     sparse = tp.SparseTrainingCallback.from_recipe(recipe, steps=40, seed=3)

@@ -39,26 +39,38 @@ class Activity:
 
 
 def measure(kernels: Sequence[Kernel], visit: Visit) -> list[Activity]:
-    """Returns the activity of each kernel's units while ``visit`` calls the network.
-
-    An activation that is a layer of its own comes after the outputs that are measured.
+    """Returns what `observe` does.
 
     Raises:
-        ValueError: a kernel's layer was not called; says which.
+        ValueError: a kernel's units were not seen; says which.
     """
-    sums = [_Sums(kernel) for kernel in kernels]
+    found = observe(kernels, visit)
+    unseen = [kernel.name for kernel, each in zip(kernels, found, strict=True) if each is None]
+    if unseen:
+        raise ValueError(
+            f"The units of {', '.join(unseen)} are not what a layer of the network puts out on the "
+            "recorded observations, so their activations are not known. Spare them, or choose "
+            "another criterion."
+        )
+    return [each for each in found if each is not None]
+
+
+def observe(kernels: Sequence[Kernel], visit: Visit) -> list[Activity | None]:
+    """Returns the activity of each kernel's units while ``visit`` calls the network.
+
+    An activation that is a layer of its own comes after the outputs that are measured. There is
+    None where a layer was not called, or has other units inside than it puts out, as the depthwise
+    filters of a separable convolution.
+    """
+    sums = [_Sums(kernel.outputs // kernel.gates) for kernel in kernels]
     with contextlib.ExitStack() as stack:
         for kernel, own in zip(kernels, sums, strict=True):
             stack.enter_context(_watched(kernel.owner, after=own.add))
         visit()
-    silent = [k.name for k, each in zip(kernels, sums, strict=True) if each.count == 0]
-    if silent:
-        raise ValueError(
-            f"The network did not call the layers of {', '.join(silent)} on the recorded "
-            "observations, so their units have no activations. Spare them, or choose another "
-            "criterion."
-        )
-    return [Activity(each.absolute / each.count, each.active / each.count) for each in sums]
+    return [
+        Activity(each.absolute / each.count, each.active / each.count) if each.count else None
+        for each in sums
+    ]
 
 
 def readers(kernels: Sequence[Kernel], visit: Visit) -> list[list[tuple[int, Array]]]:
@@ -152,20 +164,14 @@ def _rows_of_a_visit(kernel: Kernel, visit: Visit) -> int:
 
 
 class _Sums:
-    def __init__(self, kernel: Kernel):
-        units = kernel.outputs // kernel.gates
-        self._kernel = kernel
+    def __init__(self, units: int):
         self.absolute, self.active, self.count = np.zeros(units), np.zeros(units), 0
 
     def add(self, output: tf.Tensor) -> None:
         rows = np.asarray(output)
         rows = rows.reshape(-1, rows.shape[-1])
         if rows.shape[1] != len(self.active):
-            raise ValueError(
-                f"{self._kernel.name} has {len(self.active)} units inside its layer, whose output "
-                f"has {rows.shape[1]}: their activations cannot be seen. Spare it, or choose "
-                "another criterion."
-            )
+            return
         self.absolute += np.abs(rows).sum(axis=0, dtype=np.float64)
         self.active += np.count_nonzero(rows, axis=0)
         self.count += len(rows)

@@ -148,6 +148,7 @@ class PruningCallback(MaskingCallback):
 
     def _put_in_force(self) -> None:
         super()._put_in_force()
+        self._gate = None
         if self._gated is not None:
             masks = [each for engine in self._engines for each in engine.masks.variables]
             self._gate = ReturnGate(self._gated, [*state_variables(self.model), *masks])

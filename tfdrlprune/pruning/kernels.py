@@ -98,9 +98,7 @@ def find_kernels(module: tf.Module) -> list[Kernel]:
     seen: set[int] = set()
     used: dict[str, int] = {}
     # Keras's RNN, and TF-Agents' DynamicUnroll.
-    around = {
-        id(layer.cell): layer for layer in module.submodules if hasattr(layer, "cell")
-    }
+    around = {id(layer.cell): layer for layer in module.submodules if hasattr(layer, "cell")}
     for layer in layers_in_order(module):
         attributes = [name for name in _ATTRIBUTES if _is_new_matrix(layer, name, seen)]
         if not attributes:

@@ -57,15 +57,23 @@ class MaskingCallback(tf.keras.callbacks.Callback):
         self._batches = 0
         self._engines: list[Engine] = []
         self._founds: list[Found] = []
+        self._optimizers: list[int] = []
+        self._stripped: dict[str, float] = {}  # what the sparsity was when the masks were taken off
         self._logged: dict[str, float] = {}
         self._telemetry = Telemetry(pictures)
 
     def set_model(self, model: tf.keras.Model) -> None:
-        """Finds what to prune and puts the masks in force, before the training step is traced."""
+        """Finds what to prune and puts the masks in force, before the training step is traced.
+
+        A further fit of the same model goes on with what the callback knows.
+        """
+        again = bool(self._engines) and self.model is model
         super().set_model(model)
         self._batches = 0
-        for engine in self._engines:
-            engine.end()
+        if again and self._optimizers == [id(each) for each in optimizers_of(model)]:
+            if any(engine.traced for engine in self._engines):
+                model.train_function = None
+            return
         self._engines = []
         if isinstance(model, HasNetworks) or model.built:
             self._put_in_force()
@@ -121,7 +129,7 @@ class MaskingCallback(tf.keras.callbacks.Callback):
         Where roles have sparsities of their own, ``sparsity`` is the first role's, and there is
         ``sparsity/<role>`` for each.
         """
-        found: dict[str, float] = {}
+        found = dict(self._stripped)
         for role, engine in zip(self._roles, self._engines, strict=False):
             own = engine.masks.sparsity()
             if len(self._engines) > 1:
@@ -134,6 +142,7 @@ class MaskingCallback(tf.keras.callbacks.Callback):
         for engine in self._engines:
             engine.masks.remove()
             self.model.train_function = None  # traced with the masks
+        self._stripped, self._engines = self.sparsity(), []
 
     def _engine(self, found: Found, sparsity: float | None) -> Engine:
         """Returns what masks some kernels; ``sparsity`` is a role's own, or None."""
@@ -150,6 +159,8 @@ class MaskingCallback(tf.keras.callbacks.Callback):
             self._engine(found, self._roles[group[0]])
             for group, found in zip(groups, self._founds, strict=True)
         ]
+        self._optimizers = [id(each) for each in optimizers_of(self.model)]
+        self._stripped = {}
         # Not as a tf.Module: Keras would count the masks among the model's weights.
         self.model.pruning_state = tf.train.Checkpoint(
             engines=[engine.checkpointable for engine in self._engines]

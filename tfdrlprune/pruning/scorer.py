@@ -152,19 +152,21 @@ class _AtTheBeginning:
 
 class _ByMovement:
     def __init__(self, kernels: Sequence[Kernel], experience: Experience):
-        self._movement = Movement(kernels)
+        self._movement, self._experience = Movement(kernels), experience
         self.checkpointable = self._movement.checkpointable
         self.traced = True
-        self._hook = BesideSteps(experience.optimizers(), self._movement.record)
+        self._hook: BesideSteps | None = None
 
     def begin(self) -> None:
-        pass
+        self._hook = BesideSteps(self._experience.optimizers(), self._movement.record)
 
     def __call__(self, values: Sequence[Array]) -> list[Array]:
         return self._movement.numpy()
 
     def end(self) -> None:
-        self._hook.remove()
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
 
 
 class _ByActivity(_Stateless):

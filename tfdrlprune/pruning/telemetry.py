@@ -10,7 +10,7 @@ from tfdrlprune._tf import tf
 import numpy as np
 from numpy.typing import NDArray
 
-from tfdrlprune.pruning.activity import measure
+from tfdrlprune.pruning.activity import Activity, observe
 from tfdrlprune.pruning.kernels import Kernel
 from tfdrlprune.pruning.scorer import visit_of
 from tfdrlprune.pruning.surroundings import Surroundings
@@ -52,7 +52,7 @@ class Telemetry:
         Returns:
             ``mask_change/<kernel>``, the share of mask entries that differ from the last epoch's;
             ``threshold/<kernel>``; ``dead_units/<kernel>``, the share of units whose output is 0
-            on all recorded observations or, where there are none, that have no weight left.
+            on all recorded observations or, where that is not seen, that have no weight left.
         """
         found = {f"threshold/{name}": value for name, value in thresholds.items()}
         for name, mask in masks.items():
@@ -83,11 +83,11 @@ def _dead_units(
     experience = surroundings.experience
     for number, network in enumerate(surroundings.networks):
         own = [k for k in kernels if k.network == number and k.attribute == "kernel"]
+        seen: list[Activity | None] = [None] * len(own)
         if experience is not None and experience.takes_observations(network):
-            measured = measure(own, visit_of(experience, network, _OBSERVATIONS))
-            dead = [float(np.mean(each.active == 0.0)) for each in measured]
-        else:
-            alive = [kernel.matrix(masks[kernel.name]).any(axis=0) for kernel in own]
-            dead = [1.0 - float(np.mean(each)) for each in alive]
-        found |= {f"dead_units/{k.name}": share for k, share in zip(own, dead, strict=True)}
+            seen = observe(own, visit_of(experience, network, _OBSERVATIONS))
+        for kernel, activity in zip(own, seen, strict=True):
+            without_weights = ~kernel.matrix(masks[kernel.name]).any(axis=0)
+            dead = without_weights if activity is None else activity.active == 0.0
+            found[f"dead_units/{kernel.name}"] = float(np.mean(dead))
     return found
