@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tf_agents.agents.categorical_dqn import categorical_dqn_agent
 from tf_agents.networks import categorical_q_network
+from tf_agents.policies import greedy_policy, policy_saver
 from tf_agents.trajectories import policy_step, trajectory
 from tf_agents.trajectories import time_step as ts
 
@@ -187,6 +188,17 @@ def test_the_trained_policy_is_exported_and_acts_the_same(tmp_path):
     export(policy, tmp_path / "artifact", observations=batch)
     actions = runtime.load(tmp_path / "artifact").action(batch)
     np.testing.assert_array_equal(actions, own)
+
+
+def test_its_saved_model_comes_back_as_the_same_policy(tmp_path):
+    agent = tp.agents.c51("CartPole-v1", hidden=(8,), min_value=-4, max_value=6, atoms=9)
+    own = greedy_policy.GreedyPolicy(agent.policy)
+    policy_saver.PolicySaver(own, batch_size=None).save(str(tmp_path / "saved"))
+    policy = tp.policies.load(tmp_path / "saved")
+    batch = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
+    wanted = expected_values(agent, batch)
+    np.testing.assert_allclose(policy.outputs(batch), wanted, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(policy.action(batch), np.argmax(wanted, axis=1))
 
 
 def test_a_checkpoint_brings_back_the_whole_run(tmp_path):

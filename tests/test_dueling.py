@@ -6,6 +6,7 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 import numpy as np
 import pytest
 from builders import CHOICE, VECTOR, dqn, greedy
+from tf_agents.policies import greedy_policy, policy_saver
 
 import tfdrlprune as tp
 from tfdrlprune import policies, runtime
@@ -100,6 +101,18 @@ def test_a_checkpoint_brings_back_the_whole_run(tmp_path):
         each.fit(steps=64, verbose=0)
     for ours, theirs in zip(trainer.agent.variables, other.agent.variables, strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+@pytest.mark.parametrize("hidden", [(6, 5), ()])
+def test_its_saved_model_comes_back_as_the_same_policy(hidden, tmp_path):
+    agent = dqn(DuelingQNetwork(VECTOR, CHOICE, fc_layer_params=hidden))
+    own = greedy_policy.GreedyPolicy(agent.policy)
+    policy_saver.PolicySaver(own, batch_size=None).save(str(tmp_path / "saved"))
+    policy = policies.load(tmp_path / "saved")
+    wanted = policies.from_agent(agent).outputs(vectors())
+    np.testing.assert_allclose(policy.outputs(vectors()), wanted, atol=1e-5)
+    np.testing.assert_array_equal(policy(vectors()), greedy(agent, vectors()))
+    assert type(policy.model.get_layer("outputs")).__name__ == "Duel"
 
 
 def test_without_it_the_network_is_the_plain_one():

@@ -21,6 +21,8 @@ _PACKAGING = (
     "Squeeze",
     "StopGradient",
 )
+# Operations with a constant that `affine` sums up.
+AFFINE = ("Add", "AddV2", "Mul", "RealDiv", "Sub")
 
 
 class Graph:
@@ -114,6 +116,57 @@ def head_of(graph: Graph, action: Any) -> tuple[Head, Any]:
     if inner.op == "Tanh":
         return Head("tanh", _plain(scale), _plain(offset)), _unpacked(graph, graph.inputs(inner)[0])
     return Head("affine"), node
+
+
+def affine(graph: Graph, node: Any) -> tuple[Any, Array, Array]:
+    """Returns the node and the constants such that ``node = source * scale + offset``."""
+    scale, offset = np.ones(()), np.zeros(())
+    while (parts := graph.split(node) if node.op in AFFINE else None) is not None:
+        value = parts[1].astype(np.float64)
+        constant_first = graph.through(graph.inputs(node)[0]).name != parts[0].name
+        if node.op == "Mul":
+            scale = scale * value
+        elif node.op == "RealDiv" and not constant_first:
+            scale = scale / value
+        elif node.op in ("Add", "AddV2"):
+            offset = offset + scale * value
+        elif node.op == "Sub":
+            offset = offset + scale * (value if constant_first else -value)
+            scale = -scale if constant_first else scale
+        else:
+            break
+        node = parts[0]
+    return node, scale, offset
+
+
+def dueling_parts(graph: Graph, node: Any) -> tuple[Any, Any] | None:
+    """Returns value and advantages of ``value + advantages - mean(advantages)``, else None."""
+    if node.op != "Sub":
+        return None
+    total, mean = (graph.through(part) for part in graph.inputs(node))
+    if total.op not in ("Add", "AddV2") or mean.op != "Mean" or not graph.moves(mean):
+        return None
+    value, advantages = (graph.through(part) for part in graph.inputs(total))
+    averaged, axis = graph.inputs(mean)
+    same = graph.through(averaged).name == advantages.name
+    if not same or graph.constant(axis).ravel().tolist() not in ([-1], [1]):
+        return None
+    return value, advantages
+
+
+def mean_parts(graph: Graph, node: Any) -> tuple[Any, Array] | None:
+    """Returns logits, [batch, actions * atoms], and support of C51's means of returns, else None.
+
+    They are a softmax over atoms, times the support, summed over atoms.
+    """
+    product, axis = (graph.through(part) for part in graph.inputs(node))
+    parts = graph.split(product) if product.op == "Mul" else None
+    if parts is None or graph.constant(axis).ravel().tolist() not in ([-1], [2]):
+        return None
+    logits = graph.through(graph.inputs(parts[0])[0])
+    if parts[0].op != "Softmax" or logits.op != "Reshape":
+        return None
+    return graph.inputs(logits)[0], parts[1].ravel()
 
 
 def _unpacked(graph: Graph, node: Any) -> Any:

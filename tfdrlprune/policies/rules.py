@@ -13,8 +13,9 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 
-from tfdrlprune.policies.graph import Graph
+from tfdrlprune.policies.graph import AFFINE, Graph, affine, dueling_parts, mean_parts
 from tfdrlprune.policies.normalizer import ObservationNormalizer
+from tfdrlprune.policies.scores import Duel, ExpectedValue
 from tfdrlprune.specs import Array
 
 _ACTIVATIONS = {
@@ -181,11 +182,13 @@ def _elementwise(build: Rebuilder, node: Any) -> Any:
     That is what an observation normaliser is in a graph. One scale and offset for everything
     becomes Rescaling.
     """
+    if (streams := dueling_parts(build.graph, node)) is not None:
+        return Duel(name=build.name(node))([build.tensor(part) for part in streams])
     if node.op in _MERGES and all(build.graph.moves(part) for part in build.graph.inputs(node)):
         layer = _MERGES[node.op](name=build.name(node))
         return layer([build.tensor(part) for part in build.graph.inputs(node)])
     inner, clip = _clip(build.graph, node)
-    source, scale, offset = _affine(build.graph, inner)
+    source, scale, offset = affine(build.graph, inner)
     if source.name == node.name:
         raise unknown(node)
     if source.op == "Cast" and tf.as_dtype(source.attr["DstT"].type) == tf.float32:
@@ -221,27 +224,6 @@ def _clip(graph: Graph, node: Any) -> tuple[Any, float]:
     return inner, float(high)
 
 
-def _affine(graph: Graph, node: Any) -> tuple[Any, Array, Array]:
-    """Returns the node and the constants such that ``node = source * scale + offset``."""
-    scale, offset = np.ones(()), np.zeros(())
-    while (parts := graph.split(node) if node.op in _AFFINE else None) is not None:
-        value = parts[1].astype(np.float64)
-        constant_first = graph.through(graph.inputs(node)[0]).name != parts[0].name
-        if node.op == "Mul":
-            scale = scale * value
-        elif node.op == "RealDiv" and not constant_first:
-            scale = scale / value
-        elif node.op in ("Add", "AddV2"):
-            offset = offset + scale * value
-        elif node.op == "Sub":
-            offset = offset + scale * (value if constant_first else -value)
-            scale = -scale if constant_first else scale
-        else:
-            break
-        node = parts[0]
-    return node, scale, offset
-
-
 def _concatenate(build: Rebuilder, node: Any) -> Any:
     *parts, axis = build.graph.inputs(node)
     if not all(build.graph.moves(part) for part in parts):
@@ -274,8 +256,15 @@ def _split(build: Rebuilder, node: Any) -> Any:
     return _weighted(build, inner, node, weights, None, parts)
 
 
+def _sum(build: Rebuilder, node: Any) -> Any:
+    """Rebuilds the means of C51's distributions."""
+    parts = mean_parts(build.graph, node)
+    if parts is None:
+        raise unknown(node, ", as it is no mean of distributions")
+    return build.apply(ExpectedValue(parts[1].tolist(), name=build.name(node)), parts[0])
+
+
 _LINEAR = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
-_AFFINE = ("Add", "AddV2", "Mul", "RealDiv", "Sub")
 _MERGES = {
     "Add": tf.keras.layers.Add,
     "AddV2": tf.keras.layers.Add,
@@ -287,7 +276,7 @@ _MERGES = {
 RULES: dict[str, Callable[[Rebuilder, Any], Any]] = {
     **dict.fromkeys(_LINEAR, _linear),
     **dict.fromkeys(_ACTIVATIONS, _activation),
-    **dict.fromkeys((*_AFFINE, *_MERGES), _elementwise),
+    **dict.fromkeys((*AFFINE, *_MERGES), _elementwise),
     "AvgPool": _pool,
     "BiasAdd": _bias,
     "Cast": _cast,
@@ -295,4 +284,5 @@ RULES: dict[str, Callable[[Rebuilder, Any], Any]] = {
     "MaxPool": _pool,
     "Reshape": _reshape,
     "Split": _split,
+    "Sum": _sum,
 }
