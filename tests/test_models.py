@@ -29,13 +29,16 @@ def test_roles_end_at_sparsities_of_their_own_and_targets_follow(kind):
     if kind == "prune":
         pruning = tp.PruningCallback(tp.schedules.cubic(0.8, 0, 32), networks=roles)
     else:
-        pruning = tp.SparseTrainingCallback(0.8, "static", end_step=32, networks=roles)
+        pruning = tp.SparseTrainingCallback(
+            *(0.8, "set"), end_step=60, frequency=16, drop_fraction=0.9, networks=roles
+        )
     logs = made.fit(steps=64, callbacks=[pruning], verbose=0).history
     networks = made.prunable_networks()
     for role, wanted in (("actor", 0.8), ("critic", 0.5)):
         zeros, size = share(networks[role])
-        assert zeros == round(wanted * size)
-        assert logs[f"sparsity/{role}"][-1] == zeros / size
+        # A new weight that has had no gradient yet is zero too.
+        assert zeros == round(wanted * size) or (kind == "set" and zeros >= wanted * size)
+        assert logs[f"sparsity/{role}"][-1] == round(wanted * size) / size
     assert logs["sparsity"][-1] == logs["sparsity/actor"][-1]
     for critic, (target,) in networks["critic"]:
         assert share([(critic, ())])[0] > 100

@@ -18,7 +18,10 @@ def moments_of(optimizer: Any, variable: Any) -> list[Any]:
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of loss scaling
     variable = getattr(variable, "_variable", variable)
     if hasattr(optimizer, "get_slot_names"):  # legacy and TF 1
-        slots = [optimizer.get_slot(variable, name) for name in optimizer.get_slot_names()]
+        try:
+            slots = [optimizer.get_slot(variable, name) for name in optimizer.get_slot_names()]
+        except KeyError:  # a legacy one that does not train this variable
+            return []
         return [slot for slot in slots if slot is not None and slot.shape == variable.shape]
     # Private in Keras 2 (2.21): the optimizer's lists have one entry for each variable.
     known = getattr(optimizer, "_index_dict", {})
