@@ -81,6 +81,43 @@ def test_observations_alone_are_enough_and_then_nothing_is_judged():
     assert "No environment" in result.report.gate["message"]
 
 
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"criterion": "saliency"},
+        {"criterion": "snip"},
+        {"criterion": "movement"},
+        {"criterion": "taylor", "granularity": "unit", "group_score": "in+out"},
+        {"criterion": "activation", "granularity": "unit"},
+    ],
+    ids=lambda recipe: recipe["criterion"],
+)
+def test_criteria_look_at_the_lesson_and_its_states(recipe):
+    generator = np.random.default_rng(0)
+    seen = generator.normal(0, [0.5, 0.5, 0.1, 0.5], size=(500, 4)).astype("float32")
+    recipe = tp.Recipe(sparsity=0.5, distribution="uniform", **recipe)
+    result = tp.compress(balancer(), None, recipe, observations=seen, distillation=QUICK)
+    hidden, outputs = (result.policy.model.get_layer(name) for name in ("hidden", "outputs"))
+    gone = [int((layer.kernel.numpy() == 0).sum()) for layer in (hidden, outputs)]
+    assert gone == ([64, 0] if recipe.granularity == "unit" else [64, 32])
+    # The first hidden unit balances alone: every criterion that looks sees that.
+    assert hidden.kernel.numpy()[:, 0].any()
+    assert result.report.stages[1].agreement > 0.8
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ({"method": "rigl"}, "method='rigl' is for training"),
+        ({"networks": "actor,critic"}, "networks='actor,critic' is for training"),
+        ({"schedule": "return_gated"}, "schedule='return_gated' is for training"),
+    ],
+)
+def test_what_only_happens_in_training_is_refused(recipe, message):
+    with pytest.raises(ValueError, match=message):
+        compressed(recipe=recipe)
+
+
 def test_a_spared_layer_stays_dense():
     result = compressed(
         recipe={"spare": ["outputs"], "precision": "float32"}, judging=Judging(episodes=2)
