@@ -84,6 +84,26 @@ def test_movement_adds_up_over_steps_that_are_made_all_the_same(name):
     np.testing.assert_allclose(movement.numpy()[0], [[-3.5, 14.0]])
 
 
+def test_what_an_interrupted_fit_left_behind_is_replaced_and_others_methods_stay():
+    (first, _), kernels = two()
+    optimizer = KERAS.SGD(0.5)
+    calls = []
+    own = optimizer.apply_gradients
+    optimizer.apply_gradients = lambda pairs: calls.append("a user's") or own(pairs)
+    users = optimizer.apply_gradients
+    left, movement = Movement(kernels[:1]), Movement(kernels[:1])
+    BesideSteps([optimizer], left.record)
+    hook = BesideSteps([optimizer], movement.record)
+    with instead_of_steps([optimizer], lambda pairs: calls.append("instead")):
+        optimizer.apply_gradients([(tf.ones_like(first), first)])
+    optimizer.apply_gradients([(tf.ones_like(first), first)])
+    np.testing.assert_array_equal(movement.numpy()[0], [[-2.0, 3.0]])
+    np.testing.assert_array_equal(left.numpy()[0], [[0.0, 0.0]])
+    assert calls == ["instead", "a user's"]
+    hook.remove()
+    assert optimizer.apply_gradients is users
+
+
 def test_mixed_precision_and_sparse_gradients_are_recorded_too():
     layer = tf.keras.layers.Dense(2, dtype="mixed_float16")
     layer.build((None, 1))

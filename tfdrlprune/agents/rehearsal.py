@@ -46,9 +46,11 @@ class Rehearsal:
         """Runs ``count`` steps."""
         variables = list(self._agent.variables)
         before = [read(variable) for variable in variables]
-        self._run(count, inputs)
-        for variable, value in zip(variables, before, strict=True):
-            write(variable, value)
+        try:
+            self._run(count, inputs)
+        finally:
+            for variable, value in zip(variables, before, strict=True):
+                write(variable, value)
 
     def _recorded(self, index: tf.Tensor, inputs: Any) -> tf.Tensor:
         with instead_of_steps(self._optimizers, self.record), _unclipped(self._agent):

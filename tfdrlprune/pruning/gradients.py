@@ -118,39 +118,39 @@ def _identity(variable: Any) -> int:
 @contextlib.contextmanager
 def instead_of_steps(optimizers: Sequence[Any], record: Record) -> Iterator[None]:
     """Makes optimizers hand their gradients to ``record`` and change nothing."""
-    for optimizer in optimizers:
-        optimizer.apply_gradients = _recorder(record)
-    try:
-        yield
-    finally:
-        for optimizer in optimizers:
-            del optimizer.apply_gradients
 
-
-def _recorder(record: Record) -> Callable[..., Any]:
     def apply_gradients(grads_and_vars: Any, *args: Any, **kwargs: Any) -> tf.Operation:
         record(list(grads_and_vars))
         return tf.no_op()
 
-    return apply_gradients
+    with contextlib.ExitStack() as stack:
+        for optimizer in optimizers:
+            stack.callback(_put(optimizer, apply_gradients))
+        yield
 
 
 class BesideSteps:
     """Hands optimizers' gradients to ``record`` before every step, until `remove`.
 
-    Training steps that were traced before must be traced anew.
+    It takes the place of one that an interrupted fit has left behind. Training steps that were
+    traced before must be traced anew.
     """
 
     def __init__(self, optimizers: Sequence[Any], record: Record):
-        self._optimizers = list(optimizers)
-        for optimizer in self._optimizers:
-            optimizer.apply_gradients = self._beside(optimizer.apply_gradients, record)
+        self._undo: list[Callable[[], None]] = []
+        for optimizer in optimizers:
+            left_behind = getattr(optimizer.apply_gradients, "undo", None)
+            if left_behind is not None:
+                left_behind()
+            beside: Any = self._beside(optimizer.apply_gradients, record)
+            beside.undo = _put(optimizer, beside)
+            self._undo.append(beside.undo)
 
     def remove(self) -> None:
         """Leaves the optimizers as they were."""
-        for optimizer in self._optimizers:
-            optimizer.__dict__.pop("apply_gradients", None)
-        self._optimizers = []
+        for undo in self._undo:
+            undo()
+        self._undo = []
 
     @staticmethod
     def _beside(own: Callable[..., Any], record: Record) -> Callable[..., Any]:
@@ -160,3 +160,19 @@ class BesideSteps:
             return own(pairs, *args, **kwargs)
 
         return apply_gradients
+
+
+def _put(optimizer: Any, apply_gradients: Callable[..., Any]) -> Callable[[], None]:
+    """Gives an optimizer a method of its own; returns what undoes that."""
+    before = vars(optimizer).get("apply_gradients")
+    optimizer.apply_gradients = apply_gradients
+
+    def undo() -> None:
+        if vars(optimizer).get("apply_gradients") is not apply_gradients:
+            return  # undone already
+        if before is None:
+            del optimizer.apply_gradients
+        else:
+            optimizer.apply_gradients = before
+
+    return undo
