@@ -188,6 +188,7 @@ def test_evaluation_repeats_its_seeds_and_keeps_the_best_policy():
     trainer = tp.AgentTrainer(agent, "CartPole-v1", num_envs=4)
     callback = tp.EvaluationCallback(episodes=5, keep_best=True)
     callback.set_model(trainer)
+    callback.on_train_begin()
     first, second = {}, {}
     callback.on_epoch_end(0, first)
     callback.on_epoch_end(1, second)
