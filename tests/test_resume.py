@@ -31,7 +31,7 @@ RUN = """
         agent = recurrent_dqn(env)
         settings = tp.agents.OffPolicySettings(fused_steps=64, batch_size=8, sequence_length=8)
     elif algo == "recurrent-ppo":
-        agent = recurrent_ppo(env, epochs=8)
+        agent = recurrent_ppo(env, epochs=4)
         settings = tp.agents.OnPolicySettings(rollout_length=32)
     elif algo == "td3":
         agent = tp.agents.td3(env, hidden=(32, 32))
