@@ -84,24 +84,37 @@ def test_movement_adds_up_over_steps_that_are_made_all_the_same(name):
     np.testing.assert_allclose(movement.numpy()[0], [[-3.5, 14.0]])
 
 
-def test_what_an_interrupted_fit_left_behind_is_replaced_and_others_methods_stay():
-    (first, _), kernels = two()
+def test_several_stand_before_an_optimizer_and_a_users_own_method_stays():
+    (first, second), kernels = two()
     optimizer = KERAS.SGD(0.5)
     calls = []
     own = optimizer.apply_gradients
     optimizer.apply_gradients = lambda pairs: calls.append("a user's") or own(pairs)
     users = optimizer.apply_gradients
-    left, movement = Movement(kernels[:1]), Movement(kernels[:1])
-    BesideSteps([optimizer], left.record)
-    hook = BesideSteps([optimizer], movement.record)
+    of_first, of_second = Movement(kernels[:1]), Movement(kernels[1:])
+    hooks = [BesideSteps([optimizer], each.record) for each in (of_first, of_second)]
     with instead_of_steps([optimizer], lambda pairs: calls.append("instead")):
         optimizer.apply_gradients([(tf.ones_like(first), first)])
-    optimizer.apply_gradients([(tf.ones_like(first), first)])
-    np.testing.assert_array_equal(movement.numpy()[0], [[-2.0, 3.0]])
-    np.testing.assert_array_equal(left.numpy()[0], [[0.0, 0.0]])
+    both = [(tf.ones_like(first), first), (tf.ones_like(second), second)]
+    optimizer.apply_gradients(both)
+    np.testing.assert_array_equal(of_first.numpy()[0], [[-2.0, 3.0]])
+    np.testing.assert_array_equal(of_second.numpy()[0], [[-1.0], [-4.0]])
     assert calls == ["instead", "a user's"]
-    hook.remove()
+    hooks[0].remove()  # in the order in which they came
+    optimizer.apply_gradients(both)
+    np.testing.assert_array_equal(of_first.numpy()[0], [[-2.0, 3.0]])
+    np.testing.assert_array_equal(of_second.numpy()[0], [[-1.5], [-7.5]])
+    hooks[1].remove()
     assert optimizer.apply_gradients is users
+
+
+def test_a_step_that_loss_scaling_leaves_out_does_not_count_as_movement():
+    (first, second), kernels = two()
+    movement = Movement(kernels)
+    movement.record([(tf.ones_like(first), first), (tf.fill((2, 1), np.inf), second)])
+    movement.record([(tf.ones_like(first), first), (tf.ones_like(second), second)])
+    np.testing.assert_array_equal(movement.numpy()[0], [[-2.0, 3.0]])
+    np.testing.assert_array_equal(movement.numpy()[1], [[-1.0], [-4.0]])
 
 
 def test_mixed_precision_and_sparse_gradients_are_recorded_too():

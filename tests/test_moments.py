@@ -13,6 +13,8 @@ OPTIMIZERS = {
     "adam": (lambda: KERAS.Adam(0.1), 2),
     "amsgrad": (lambda: KERAS.Adam(0.1, amsgrad=True), 3),
     "adamw with averages": (lambda: KERAS.AdamW(0.1, use_ema=True), 3),
+    "ftrl": (lambda: KERAS.Ftrl(0.1, initial_accumulator_value=0.25), 2),
+    "tf1 rmsprop": (lambda: tf.compat.v1.train.RMSPropOptimizer(0.1, momentum=0.9), 2),
     "rmsprop": (lambda: KERAS.RMSprop(0.1, momentum=0.9, centered=True), 3),
     "momentum": (lambda: KERAS.SGD(0.1, momentum=0.9), 1),
     "adagrad": (lambda: KERAS.Adagrad(0.1, initial_accumulator_value=0.25), 1),
@@ -39,15 +41,31 @@ def test_the_moments_of_some_weights_begin_anew_and_no_others(name):
         optimizer.apply_gradients([(first * 3.0 + 1.0, first), (second * 5.0 + 1.0, second)])
     moments, others = moments_of(optimizer, first), moments_of(optimizer, second)
     assert len(moments) == len(others) == count
-    before = [(m.numpy(), o.numpy()) for m, o in zip(moments, others, strict=True)]
+    before = [
+        (m.variable.numpy(), o.variable.numpy()) for m, o in zip(moments, others, strict=True)
+    ]
     where = np.array([[True, False, False], [False, False, True]])
     reset(optimizer, first, where)
-    begin = 0.25 if name == "adagrad" else 0.0
+    begin = {"adagrad": [0.25], "ftrl": [0.25, 0.0], "tf1 rmsprop": [0.0, 1.0]}.get(name)
+    assert [moment.beginning for moment in moments] == (begin or [0.0] * count)
     for (old, other), moment, own in zip(before, moments, others, strict=True):
-        assert (moment.numpy()[where] == begin).all()
-        assert (old != begin).all()
-        np.testing.assert_array_equal(moment.numpy()[~where], old[~where])
-        np.testing.assert_array_equal(own.numpy(), other)
+        now = moment.variable.numpy()
+        assert (now[where] == moment.beginning).all()
+        assert (old != moment.beginning).all()
+        np.testing.assert_array_equal(now[~where], old[~where])
+        np.testing.assert_array_equal(own.variable.numpy(), other)
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_a_moment_begins_where_it_is_said_to(name):
+    optimizer = OPTIMIZERS[name][0]()
+    variable = tf.Variable(tf.fill((2, 3), 2.0))
+    # A step of no gradient; averages of weights and what decays are no longer where they began.
+    optimizer.apply_gradients([(tf.zeros_like(variable), variable)])
+    for moment in moments_of(optimizer, variable):
+        value = moment.variable.numpy()
+        near = moment.beginning if name != "adamw with averages" else value[0, 0]
+        assert (np.abs(value - near) < 0.11).all()
 
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))

@@ -35,6 +35,15 @@ from tfdrlprune.recipe import Recipe
         ('distribution = "dense=0.9,out"', "NAME=SPARSITY with commas"),
         ("[distribution]\ndense = 90", "sparsity=90 from 'dense'. For 90 % write 0.9"),
         ("distribution = {}", "distribution is one of"),
+        ("cycles = 3", "schedule='cubic' rises once, and has no cycles. Received: cycles=3"),
+        ("drop_fraction = 0.2", "method='prune' exchanges no weights, and has no drop_fraction"),
+        ("return_margin = 0.2", "does not look at returns, and has no return_margin"),
+        ('method = "rigl"\nbegin = 0.5', "trains sparsely from the beginning, and has no begin"),
+        ('method = "set"\ndistribution = "global"', "Write 'erk' or 'uniform'"),
+        ('method = "rig"', "method is one of 'prune', 'rigl', 'set', 'static'"),
+        ('networks = "actor,critic=50"', "sparsity='50' from 'critic'"),
+        ('criterion = "apoz"', "scores units. Received: granularity='element'"),
+        ('criterion = "movement"\ngroup_score = "l2"', "which group_score='l2' would square"),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_named(text, message):
@@ -71,13 +80,15 @@ def test_every_field_comes_back_from_toml():
     assert hash(again) == hash(recipe)
     assert Recipe.from_dict(recipe.to_dict()) == recipe
     # Sparse training excludes some of these choices, and knows some of its own.
-    other = Recipe(method="set", drop_fraction=0.5, return_margin=0.1)
-    assert Recipe.from_toml(other.to_toml()) == other
+    other = Recipe(method="set", drop_fraction=0.5)
+    gated = Recipe(schedule="return_gated", return_margin=0.1, return_stride=0.5, return_patience=2)
+    for each in (other, gated):
+        assert Recipe.from_toml(each.to_toml()) == each
     # Nothing above is its default.
     default = Recipe().to_dict()
     changed = {
         name
-        for each in (recipe, other)
+        for each in (recipe, other, gated)
         for name, value in each.to_dict().items()
         if value != default[name]
     }

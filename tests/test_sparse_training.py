@@ -113,7 +113,7 @@ def test_new_weights_and_their_moments_begin_at_zero():
                     moments = moments_of(self.model.optimizer, kernel.variable)
                     assert len(moments) == 2
                     seen.append(int(fresh.sum()))
-                    for each in (kernel.variable, *moments):
+                    for each in (kernel.variable, *(moment.variable for moment in moments)):
                         assert (each.numpy()[fresh] == 0.0).all()
                         assert (each.numpy()[(old == 1) & (new == 1)] != 0.0).any()
             self.before = masks

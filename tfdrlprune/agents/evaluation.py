@@ -17,7 +17,7 @@ from tfdrlprune.agents.acting import time_step
 from tfdrlprune.agents.compiled import compiled
 from tfdrlprune.policies.conversion import greedy_policy
 from tfdrlprune.pruning.kernels import Kernel, find_kernels
-from tfdrlprune.pruning.masks import masks_of
+from tfdrlprune.pruning.masks import bias_masks_of, masks_of
 from tfdrlprune.simulation import Environment, make_vector
 
 Array = NDArray[Any]
@@ -114,6 +114,7 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
                     "function that makes one."
                 )
             self._envs = make_vector(env, self._episodes)
+        model.keeps_best = self._keep_best  # a return gate must know
         self._policy = greedy_policy(model.agent)
         self._act = compiled(self._greedy, "evaluation")
 
@@ -122,6 +123,8 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
         if self._keep_best:
             variables = self._best_variables()
             if len(self._best) != len(variables):
+                # Of an earlier fit under other masks nothing is to come back.
+                self._rank.assign([-1.0, -np.inf])
                 self._best = [tf.Variable(each, trainable=False) for each in variables]
             self.model.evaluation_state = tf.train.Checkpoint(rank=self._rank, best=self._best)
 
@@ -141,13 +144,16 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Puts the best policy back."""
+        self.model.keeps_best = False
         if self._keep_best and np.isfinite(self._rank.numpy()[1]):
             for best, current in zip(self._best, self._best_variables(), strict=True):
                 current.assign(best)
 
     def _best_variables(self) -> list[tf.Variable]:
         """Returns the policy's variables and its masks, which sparse training moves."""
-        return [*self.model.agent.policy.variables(), *masks_of(self._kernels())]
+        kernels = self._kernels()
+        masks = [*masks_of(kernels), *bias_masks_of(kernels)]
+        return [*self.model.agent.policy.variables(), *masks]
 
     def _sparsity(self) -> float:
         """Returns what the masks remove: a weight that is zero by chance is not removed."""

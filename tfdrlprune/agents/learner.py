@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 from tfdrlprune._tf import tf
@@ -74,15 +73,6 @@ class LearnerState:
         vector.returns.extend(plain["returns"])
         self.running = False
         return more
-
-
-def build_optimizer(optimizer: Any, variables: Sequence[Any]) -> None:
-    """Makes an optimizer's moments now, so that a checkpoint can be restored into them."""
-    if isinstance(optimizer, tf.keras.optimizers.legacy.Optimizer):
-        # Private in Keras 2 (2.21). SacAgent makes legacy optimizers of those it is given.
-        optimizer._create_all_weights(list(variables))
-    elif isinstance(optimizer, tf.keras.optimizers.Optimizer):
-        optimizer.build(list(variables))
 
 
 class Learner(Protocol):

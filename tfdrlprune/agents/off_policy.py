@@ -17,7 +17,7 @@ from tf_agents.trajectories import time_step as ts
 from tfdrlprune.agents.compiled import CompiledLoop
 from tfdrlprune.agents.learner import LearnerState
 from tfdrlprune.agents.method import Method
-from tfdrlprune.agents.rehearsal import Rehearsal, call
+from tfdrlprune.agents.rehearsal import Rehearsals, call, compiled_loop
 from tfdrlprune.agents.replay import Replay
 from tfdrlprune.agents.vector import Vector
 from tfdrlprune.pruning.gradients import Record
@@ -72,14 +72,13 @@ class OffPolicyLearner:
         self.steps_per_batch = min(self.settings.fused_steps, largest)
         self._ahead: _Ahead | None = None
         self._agent = agent
-        self._rehearsal: Rehearsal | None = None
         self.forget_compiled()
 
     def forget_compiled(self) -> None:
         """Traces anew at the next batch, as needed after masks were put in force."""
         self._method.forget_compiled()
         self._train = CompiledLoop(self._train_once, "training")
-        self._rehearsal = None
+        self._rehearsals = Rehearsals(self._agent, self.optimizers, self._train_once, compiled_loop)
 
     def steps_for(self, env_steps: int) -> int:
         """Returns the optimizer steps that go with this many more environment steps."""
@@ -126,15 +125,7 @@ class OffPolicyLearner:
     def rehearse(self, record: Record, batches: int) -> None:
         """Hands the gradients of the loss on some batches of replay to ``record``."""
         self.gather()
-        if self._rehearsal is None or self._rehearsal.record != record:
-            self._rehearsal = Rehearsal(
-                self._agent,
-                self.optimizers,
-                self._train_once,
-                lambda body: CompiledLoop(body, "gradients"),
-                record,
-            )
-        self._rehearsal(batches, self._draw(batches))
+        self._rehearsals(record, batches, self._draw(batches))
 
     def visit(self, network: Any, count: int) -> None:
         """Calls a network on recent observations; see `Learner`."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tfdrlprune.agents.advantages import ReturnScale
 from tfdrlprune.agents.internals import ActorCritic
-from tfdrlprune.agents.learner import LearnerState, build_optimizer
+from tfdrlprune.agents.learner import LearnerState
 from tfdrlprune.agents.own_epochs import OwnEpochs
 from tfdrlprune.agents.recurrent_rollout import RecurrentCollector
 from tfdrlprune.agents.rehearsal import call
@@ -22,6 +22,7 @@ from tfdrlprune.agents.updates import Minibatches, OnPolicySettings, Update, fla
 from tfdrlprune.agents.vector import Vector
 from tfdrlprune.pruning.gradients import Record
 from tfdrlprune.pruning.models import Followed
+from tfdrlprune.pruning.moments import build_optimizer
 
 Array = NDArray[Any]
 

@@ -14,7 +14,7 @@ from tf_agents.trajectories import trajectory
 
 from tfdrlprune.agents.compiled import as_graph
 from tfdrlprune.agents.internals import ActorCritic, continued
-from tfdrlprune.agents.rehearsal import Body, Rehearsal
+from tfdrlprune.agents.rehearsal import Body, Rehearsals
 from tfdrlprune.agents.rollout import Rollout
 from tfdrlprune.pruning.gradients import Record
 
@@ -36,7 +36,12 @@ class OwnEpochs:
         """Traces anew at the next roll-out."""
         # Not under XLA: the agent unrolls its epochs, which then take 15 s and more to compile.
         self._train = as_graph(self._train_on)
-        self._rehearsal: Rehearsal | None = None
+        self._rehearsals = Rehearsals(
+            self._agent,
+            [self._parts.optimizer],
+            lambda index, inputs: self._train_on(*inputs),
+            _once_as_graph,
+        )
 
     def __call__(self, rollout: Rollout) -> float:
         """Makes the agent's own steps on one roll-out; returns the loss."""
@@ -45,15 +50,7 @@ class OwnEpochs:
 
     def rehearse(self, rollout: Rollout, record: Record, batches: int) -> None:
         """Hands the gradients of the agent's own epochs to ``record``, however many they are."""
-        if self._rehearsal is None or self._rehearsal.record != record:
-            self._rehearsal = Rehearsal(
-                self._agent,
-                [self._parts.optimizer],
-                lambda index, inputs: self._train_on(*inputs),
-                _once_as_graph,
-                record,
-            )
-        self._rehearsal(1, (self._experience(rollout), rollout.states))
+        self._rehearsals(record, 1, (self._experience(rollout), rollout.states))
 
     def _train_on(self, experience: Any, states: Any) -> tf.Tensor:
         with continued(self._agent, states):

@@ -16,9 +16,9 @@ from tf_agents.trajectories import trajectory
 
 from tfdrlprune.agents.acting import QValues
 from tfdrlprune.agents.internals import QLearning
-from tfdrlprune.agents.learner import build_optimizer
 from tfdrlprune.agents.method import ReplaySettings
 from tfdrlprune.pruning.models import Followed
+from tfdrlprune.pruning.moments import build_optimizer
 
 Array = NDArray[Any]
 

@@ -12,13 +12,15 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 from tf_agents.agents.ppo import ppo_agent
 from tf_agents.trajectories import time_step as ts
 
+from tfdrlprune.agents.compiled import CompiledLoop
 from tfdrlprune.pruning.gradients import Record, instead_of_steps
 
 Body = Callable[[tf.Tensor, Any], tf.Tensor]
+Loop = Callable[[Body], Callable[[int, Any], Any]]
 
 
-class Rehearsal:
-    """Runs training steps whose gradients are recorded instead of applied.
+class Rehearsals:
+    """Training steps whose gradients are recorded instead of applied, compiled once a record.
 
     What the steps change otherwise, counters and targets, is put back.
 
@@ -27,34 +29,36 @@ class Rehearsal:
         optimizers: that it applies gradients with.
         body: one training step, of an index and inputs.
         loop: makes of a body what runs it so many times on inputs, such as `CompiledLoop`.
-        record: is handed the gradients.
     """
 
-    def __init__(
-        self,
-        agent: Any,
-        optimizers: Sequence[Any],
-        body: Body,
-        loop: Callable[[Body], Callable[[int, Any], Any]],
-        record: Record,
-    ):
-        self.record = record
-        self._agent, self._optimizers, self._body = agent, list(optimizers), body
-        self._run = loop(self._recorded)
+    def __init__(self, agent: Any, optimizers: Sequence[Any], body: Body, loop: Loop):
+        self._agent, self._optimizers = agent, list(optimizers)
+        self._body, self._loop = body, loop
+        self._runs: dict[Record, Callable[[int, Any], Any]] = {}
 
-    def __call__(self, count: int, inputs: Any) -> None:
-        """Runs ``count`` steps."""
+    def __call__(self, record: Record, count: int, inputs: Any) -> None:
+        """Runs ``count`` steps and hands their gradients to ``record``."""
+        if record not in self._runs:
+            self._runs[record] = self._loop(self._recorded(record))
         variables = list(self._agent.variables)
         before = [read(variable) for variable in variables]
         try:
-            self._run(count, inputs)
+            self._runs[record](count, inputs)
         finally:
             for variable, value in zip(variables, before, strict=True):
                 write(variable, value)
 
-    def _recorded(self, index: tf.Tensor, inputs: Any) -> tf.Tensor:
-        with instead_of_steps(self._optimizers, self.record), _unclipped(self._agent):
-            return self._body(index, inputs)
+    def _recorded(self, record: Record) -> Body:
+        def body(index: tf.Tensor, inputs: Any) -> tf.Tensor:
+            with instead_of_steps(self._optimizers, record), _unclipped(self._agent):
+                return self._body(index, inputs)
+
+        return body
+
+
+def compiled_loop(body: Body) -> CompiledLoop:
+    """Returns what runs a body so many times in one compiled call."""
+    return CompiledLoop(body, "gradients")
 
 
 @contextlib.contextmanager

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from tfdrlprune.agents.box_action import BoxAction
 from tfdrlprune.agents.internals import SoftActorCritic, seeded
-from tfdrlprune.agents.learner import build_optimizer
 from tfdrlprune.agents.method import ReplaySettings
 from tfdrlprune.agents.squashed_acting import SquashedSampler
 from tfdrlprune.pruning.models import Followed
+from tfdrlprune.pruning.moments import build_optimizer
 
 Array = NDArray[Any]
 

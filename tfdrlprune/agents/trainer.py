@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -245,8 +246,8 @@ class AgentTrainer(tf.keras.Model):
             logs = self._learner.train_batch(steps, progress, following)
             self._step.assign_add(steps)
             returns = self._learner.vector.returns
-            if returns:
-                logs["episode_return"] = sum(returns) / len(returns)
+            # In every row of a log, which fixes its columns at the first.
+            logs["episode_return"] = sum(returns) / len(returns) if returns else math.nan
             self._last_logs = logs | {"env_step": self.env_step, "step": self.optimizer_step()}
         return dict(self._last_logs)
 

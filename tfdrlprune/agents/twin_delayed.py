@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from tfdrlprune.agents.box_action import BoxAction
 from tfdrlprune.agents.deterministic_acting import Deterministic
 from tfdrlprune.agents.internals import TwinDelayed, smoothed
-from tfdrlprune.agents.learner import build_optimizer
 from tfdrlprune.agents.method import ReplaySettings
 from tfdrlprune.pruning.models import Followed
+from tfdrlprune.pruning.moments import build_optimizer
 
 Array = NDArray[Any]
 

@@ -17,7 +17,7 @@ from tfdrlprune.agents.advantages import generalized_advantages
 from tfdrlprune.agents.compiled import CompiledLoop
 from tfdrlprune.agents.internals import ActorCritic
 from tfdrlprune.agents.learner import LearnerState
-from tfdrlprune.agents.rehearsal import Rehearsal
+from tfdrlprune.agents.rehearsal import Rehearsals, compiled_loop
 from tfdrlprune.agents.rollout import Rollout
 from tfdrlprune.pruning.gradients import Record
 
@@ -108,7 +108,9 @@ class Minibatches:
         """Traces anew at the next roll-out."""
         self._train = CompiledLoop(self._train_once, "training")
         self._normalize = CompiledLoop(self._update_normalizer, "normalizing")
-        self._rehearsal: Rehearsal | None = None
+        self._rehearsals = Rehearsals(
+            self._agent, [self._parts.optimizer], self._train_once, compiled_loop
+        )
 
     def __call__(self, rollout: Rollout) -> float:
         """Makes all ``steps`` on one roll-out; returns the mean loss."""
@@ -121,17 +123,9 @@ class Minibatches:
 
     def rehearse(self, rollout: Rollout, record: Record, batches: int) -> None:
         """Hands the gradients on minibatches to ``record``, at most as many as in an update."""
-        if self._rehearsal is None or self._rehearsal.record != record:
-            self._rehearsal = Rehearsal(
-                self._agent,
-                [self._parts.optimizer],
-                self._train_once,
-                lambda body: CompiledLoop(body, "gradients"),
-                record,
-            )
         inputs = self._inputs(rollout)
         inputs["indices"] = self._indices(np.flatnonzero(~rollout.resets))
-        self._rehearsal(min(batches, self.steps), inputs)
+        self._rehearsals(record, min(batches, self.steps), inputs)
 
     def _inputs(self, rollout: Rollout) -> dict[str, Any]:
         """Returns a roll-out with its advantages, [time * envs, ...]."""

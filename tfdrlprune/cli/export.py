@@ -96,11 +96,11 @@ def command(
 
 def _pruned(run: dict[str, Any] | None) -> dict[str, Any]:
     """Returns what the exporter is told of a run that was pruned, so that it counts its zeros."""
-    if run is None or run["recipe"] is None:
+    if run is None or run["recipe"] is None or run["requested_sparsity"] is None:
         return {}
     recipe = Recipe.from_dict(run["recipe"])
     return {
         "recipe": recipe.to_dict(),
         "prunable": run["prunable"],
-        "requested_sparsity": recipe.sparsity,
+        "requested_sparsity": run["requested_sparsity"],
     }

@@ -16,6 +16,9 @@ from typing import Any
 
 from tfdrlprune._tf import tf
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tfdrlprune import agents
 from tfdrlprune._console import silent
 from tfdrlprune.agents.evaluation import EvaluationCallback
@@ -28,11 +31,14 @@ from tfdrlprune.folders import atomic_folder, check_free, make_parents
 from tfdrlprune.policies.conversion import greedy_policy
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.callbacks import PruningCallback
-from tfdrlprune.pruning.kernels import find_kernels, prunable
+from tfdrlprune.pruning.kernels import Kernel, find_kernels
 from tfdrlprune.pruning.masking import MaskingCallback
+from tfdrlprune.pruning.masks import masks_of
 from tfdrlprune.pruning.sparse_training import SparseTrainingCallback
 from tfdrlprune.recipe import Recipe
+from tfdrlprune.recipe.forms import parse_networks
 
+Array = NDArray[Any]
 _SETTINGS_FILE = "settings.json"
 _EPISODES = 20
 
@@ -205,9 +211,10 @@ def _fit(
 def _write(
     folder: Path, run: Run, trainer: AgentTrainer, pruning: MaskingCallback | None, work: Path
 ) -> dict[str, Any]:
+    masked = _masked(trainer)
     if pruning is not None:
         pruning.strip()
-    policy = _policy(run, trainer)
+    policy = _policy(run, trainer, masked)
     policy.save(folder / "policy")
     trainer.save_weights(str(folder / "checkpoint" / "trainer"))
     _save_for_tf_agents(greedy_policy(trainer.agent), folder / "saved_model")
@@ -218,8 +225,9 @@ def _write(
     seeds = seeds_for("selection", run.seed, _EPISODES)
     result = run.to_json() | {
         "return": summarize(roll_out(policy, run.env, seeds)),
-        "sparsity": pruning.sparsity()["sparsity"] if pruning else 0.0,
-        "prunable": _prunable(trainer, policy, run.recipe),
+        "sparsity": _sparsity(masked),
+        "requested_sparsity": _requested(run.recipe, masked),
+        "prunable": _prunable(trainer, policy, masked),
         "optimizer_steps": trainer.optimizer_step(),
         "environment_steps": trainer.env_step,
         "versions": machine.versions(),
@@ -228,22 +236,49 @@ def _write(
     return result
 
 
-def _policy(run: Run, trainer: AgentTrainer) -> Policy:
-    pruned = f", pruned to {run.recipe.sparsity:g}" if run.recipe else ""
+def _masked(trainer: AgentTrainer) -> dict[str, Array]:
+    """Returns the masks on the acting network's kernels, by name; of those that are pruned."""
+    found = {kernel.name: masks_of([kernel]) for kernel in _acting(trainer)}
+    return {name: masks[0].numpy() for name, masks in found.items() if masks}
+
+
+def _acting(trainer: AgentTrainer) -> list[Kernel]:
+    ((network, _),) = trainer.prunable_networks()["actor"]
+    return find_kernels(network)
+
+
+def _sparsity(masked: dict[str, Array]) -> float:
+    """Returns what is achieved in the policy, over the kernels that are pruned."""
+    total = sum(mask.size for mask in masked.values())
+    return float(sum(np.sum(mask == 0.0) for mask in masked.values()) / total) if total else 0.0
+
+
+def _requested(recipe: Recipe | None, masked: dict[str, Array]) -> float | None:
+    """Returns the sparsity that was asked of the policy; None where it was not pruned.
+
+    Roles that share one sparsity may each have another: then it is what the policy has of it.
+    """
+    roles = {} if recipe is None else parse_networks(recipe.networks)
+    if recipe is None or "actor" not in roles:
+        return None
+    if len(roles) > 1 and all(own is None for own in roles.values()):
+        return _sparsity(masked)
+    return recipe.sparsity if roles["actor"] is None else roles["actor"]
+
+
+def _policy(run: Run, trainer: AgentTrainer, masked: dict[str, Array]) -> Policy:
+    pruned = f", pruned to {_sparsity(masked):.3g}" if masked else ""
     source = f"{run.algo} on {run.env}, {trainer.optimizer_step()} steps, seed {run.seed}{pruned}"
     return trainer.policy().replace(source=source)
 
 
-def _prunable(trainer: AgentTrainer, policy: Policy, recipe: Recipe | None) -> list[str]:
-    """Returns the layers of the policy whose kernels the recipe prunes.
+def _prunable(trainer: AgentTrainer, policy: Policy, masked: dict[str, Array]) -> list[str]:
+    """Returns the layers of the policy whose kernels are pruned; all of a dense one.
 
     The policy is the acting network layer by layer, so its kernels come in the same order.
     """
-    ((network, _),) = trainer.prunable_networks()["actor"]
-    kernels = find_kernels(network)
-    chosen = {kernel.name for kernel in prunable(kernels, recipe or Recipe())}
-    pairs = zip(kernels, find_kernels(policy.model), strict=True)
-    return [ours.name for own, ours in pairs if own.name in chosen]
+    pairs = zip(_acting(trainer), find_kernels(policy.model), strict=True)
+    return [ours.name for own, ours in pairs if own.name in masked or not masked]
 
 
 def _save_for_tf_agents(policy: Any, folder: Path) -> None:

@@ -56,6 +56,11 @@ class DuelingQNetwork(network.Network):
         self._duel = Duel()
 
     @property
+    def output_layers(self) -> list[Any]:
+        """The last layer of each stream, whose units are the network's outputs."""
+        return [self._value, self._advantage]
+
+    @property
     def encoder(self) -> Any:
         """What both streams share."""
         return self._encoder

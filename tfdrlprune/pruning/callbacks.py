@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from tfdrlprune.pruning import schedules
-from tfdrlprune.pruning.kernels import prunable
+from tfdrlprune.pruning.kernels import Kernel, names_in, prunable
 from tfdrlprune.pruning.masking import MaskingCallback, Networks
 from tfdrlprune.pruning.models import Followed, Found, state_variables
 from tfdrlprune.pruning.pruner import Pruner
@@ -16,6 +16,7 @@ from tfdrlprune.pruning.return_gate import RAISE, ReturnGate
 from tfdrlprune.pruning.schedules import DEFAULT_FREQUENCY, ReturnGated
 from tfdrlprune.pruning.updates import Schedule
 from tfdrlprune.recipe import Recipe, Selection
+from tfdrlprune.recipe.checks import check_choice
 
 __all__ = ["Followed", "PruningCallback"]
 
@@ -100,23 +101,41 @@ class PruningCallback(MaskingCallback):
 
     @classmethod
     def from_recipe(cls, recipe: Recipe, steps: int, seed: int = 0) -> PruningCallback:
-        """Returns the callback that prunes a run of ``steps`` optimizer steps by a recipe."""
+        """Returns the callback that prunes a run of ``steps`` optimizer steps by a recipe.
+
+        Raises:
+            ValueError: the recipe is one of sparse training.
+        """
+        check_choice("method", recipe.method, ["prune"])
         selection = {each.name: getattr(recipe, each.name) for each in fields(Selection)}
         schedule = schedules.from_recipe(recipe, steps)
         return cls(schedule, seed=seed, networks=recipe.networks, **selection)
 
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Applies what is due at the step from which training starts or resumes.
+
+        Raises:
+            ValueError: an evaluation would put back a policy that a return gate has rejected.
+        """
+        if self._gated is not None and getattr(self.model, "keeps_best", False):
+            raise ValueError(
+                "A return-gated schedule puts the last good policy back itself. Write "
+                "tp.EvaluationCallback() without keep_best=True."
+            )
+        super().on_train_begin(logs)
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Lets a return-gated schedule see the return, and logs the masks."""
-        if self._gate is not None:
-            if logs is None or "return" not in logs:
-                raise ValueError(
-                    "A return-gated schedule looks at 'return' in the log. Put "
-                    "tp.EvaluationCallback() before the PruningCallback."
-                )
-            if self._gate.see(float(logs["return"]), self._step()) == RAISE:
-                self._prune_to_gate()
+        if self._gate is not None and (logs is None or "return" not in logs):
+            raise ValueError(
+                "A return-gated schedule looks at 'return' in the log. Put "
+                "tp.EvaluationCallback() before the PruningCallback."
+            )
+        # First, so that a row has the return and the sparsity that it was evaluated at.
         super().on_epoch_end(epoch, logs)
         if self._gate is not None and logs is not None:
+            if self._gate.see(float(logs["return"]), self._step()) == RAISE:
+                self._prune_to_gate()
             logs["return_reference"] = self._gate.state.reference
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
@@ -135,8 +154,9 @@ class PruningCallback(MaskingCallback):
                 self.sparsity().get("sparsity", 0.0),
             )
 
-    def _engine(self, found: Found, sparsity: float | None) -> Pruner:
-        chosen = prunable(found.kernels, self._selection)
+    def _engine(self, found: Found, everything: Sequence[Kernel], sparsity: float | None) -> Pruner:
+        selection = self._selection_of(found.kernels, everything)
+        chosen = prunable(found.kernels, selection)
         if not chosen:
             raise ValueError(
                 "There is nothing to prune: the model has no Dense, convolution or recurrent kernel"
@@ -144,7 +164,17 @@ class PruningCallback(MaskingCallback):
             )
         schedule = Schedule(self._source, self._frequency, sparsity)
         followers = found.followers_of(chosen)
-        return Pruner(chosen, schedule, self._selection, followers, self._seed, found.surroundings)
+        return Pruner(chosen, schedule, selection, followers, self._seed, found.surroundings)
+
+    def _selection_of(self, kernels: Sequence[Kernel], everything: Sequence[Kernel]) -> Selection:
+        """Returns the selection with those of its names that stand for any of the kernels."""
+        given = self._selection
+        distribution = given.distribution
+        if not isinstance(distribution, str):
+            own = names_in(distribution, kernels, everything, "to prune")
+            distribution = {name: distribution[name] for name in own} or "erk"
+        spare = names_in(given.spare, kernels, everything, "to spare")
+        return replace(given, distribution=distribution, spare=tuple(spare))
 
     def _put_in_force(self) -> None:
         super()._put_in_force()

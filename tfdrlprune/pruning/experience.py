@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from tfdrlprune._tf import tf
+from tfdrlprune._tf import read, tf, write
 
 import numpy as np
 
@@ -49,9 +49,19 @@ class Recorded:
         model: compiled.
         data: (x, y) or (x, y, weights) arrays, or an iterable of such batches; None for none.
         batch_size: of batches that are cut from arrays.
+
+    Raises:
+        ValueError: the data can be gone through only once.
     """
 
     def __init__(self, model: tf.keras.Model, data: Any, batch_size: int = 256):
+        if isinstance(data, Iterator):
+            raise ValueError(
+                "data is looked at again and again. Received: an iterator, which is used up the "
+                "first time. Give arrays (x, y), a list of batches, or a tf.data.Dataset."
+            )
+        if isinstance(data, list) and data and all(hasattr(each, "shape") for each in data):
+            data = tuple(data)  # [x, y], as Keras takes it too
         self._model, self._data, self._size = model, data, batch_size
 
     def optimizers(self) -> Sequence[Any]:
@@ -61,6 +71,9 @@ class Recorded:
     def record_gradients(self, record: Record, batches: int) -> None:
         """Hands the compiled loss's gradients to ``record``, with layers as at inference."""
         model = self._model
+        # These batches are none of the epoch's.
+        metrics = [each for metric in model.metrics for each in metric.variables]
+        before = [read(each) for each in metrics]
         with instead_of_steps(self.optimizers(), record):
             for x, y, weights in itertools.islice(self._batches(), batches):
                 with tf.GradientTape() as tape:
@@ -68,8 +81,8 @@ class Recorded:
                 variables = model.trainable_variables
                 pairs = zip(tape.gradient(loss, variables), variables, strict=True)
                 model.optimizer.apply_gradients(pairs)
-        # These batches are none of the epoch's.
-        model.compiled_loss.reset_state()
+        for variable, value in zip(metrics, before, strict=True):
+            write(variable, value)
 
     def has_data(self) -> bool:
         """Returns whether there is any."""
@@ -111,3 +124,20 @@ def _three(batch: Any) -> tuple[Any, ...]:
         None if each is None else tf.nest.map_structure(tf.convert_to_tensor, each)
         for each in (x, y, weights)
     )
+
+
+def visit_of(experience: Experience, network: Any, count: int) -> Callable[[], None]:
+    """Returns what calls a network on ``count`` recorded observations, having made sure of some."""
+    experience.gather()
+    return lambda: experience.visit(network, count)
+
+
+def check_takes_observations(experience: Experience, networks: Iterable[Any]) -> None:
+    """Raises ValueError unless the networks can be called on observations alone."""
+    for network in networks:
+        if not experience.takes_observations(network):
+            raise ValueError(
+                f"{getattr(network, 'name', 'The network')} is not called on observations alone, "
+                "so its activations are not known. Prune it by a criterion of weights or "
+                "gradients, with group_score='mean'."
+            )

@@ -88,9 +88,15 @@ class Movement:
         self.checkpointable = tf.train.Checkpoint(sums=self._sums)
 
     def record(self, pairs: Iterable[tuple[Any, Any]]) -> None:
-        """Adds one step's -w * g; works inside a compiled step, before the update."""
-        for index, gradient, weights in _of_kernels(self._kernels, pairs):
-            self._sums[index].assign_sub(weights * gradient)
+        """Adds one step's -w * g; works inside a compiled step, before the update.
+
+        A step with an infinite gradient is left out, as loss scaling leaves it out.
+        """
+        own = list(_of_kernels(self._kernels, pairs))
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(each)) for _, each, _ in own])
+        for index, gradient, weights in own:
+            moved = tf.where(finite, weights * gradient, tf.zeros_like(weights))
+            self._sums[index].assign_sub(moved)
 
     def numpy(self) -> list[Array]:
         """Returns the sums so far, shaped as the kernels."""
@@ -132,34 +138,41 @@ def instead_of_steps(optimizers: Sequence[Any], record: Record) -> Iterator[None
 class BesideSteps:
     """Hands optimizers' gradients to ``record`` before every step, until `remove`.
 
-    It takes the place of one that an interrupted fit has left behind. Training steps that were
-    traced before must be traced anew.
+    Several may stand before one optimizer. Training steps that were traced before must be traced
+    anew.
     """
 
     def __init__(self, optimizers: Sequence[Any], record: Record):
-        self._undo: list[Callable[[], None]] = []
-        for optimizer in optimizers:
-            left_behind = getattr(optimizer.apply_gradients, "undo", None)
-            if left_behind is not None:
-                left_behind()
-            beside: Any = self._beside(optimizer.apply_gradients, record)
-            beside.undo = _put(optimizer, beside)
-            self._undo.append(beside.undo)
+        self._optimizers, self._record = list(optimizers), record
+        for optimizer in self._optimizers:
+            _records_before(optimizer).append(record)
 
     def remove(self) -> None:
         """Leaves the optimizers as they were."""
-        for undo in self._undo:
-            undo()
-        self._undo = []
+        for optimizer in self._optimizers:
+            records = _records_before(optimizer)
+            records.remove(self._record)
+            if not records:
+                optimizer.apply_gradients.undo()
+        self._optimizers = []
 
-    @staticmethod
-    def _beside(own: Callable[..., Any], record: Record) -> Callable[..., Any]:
-        def apply_gradients(grads_and_vars: Any, *args: Any, **kwargs: Any) -> Any:
-            pairs = list(grads_and_vars)
+
+def _records_before(optimizer: Any) -> list[Record]:
+    """Returns what is handed an optimizer's gradients before every step; may be appended to."""
+    own = optimizer.apply_gradients
+    if hasattr(own, "records"):
+        return own.records
+    records: list[Record] = []
+
+    def apply_gradients(grads_and_vars: Any, *args: Any, **kwargs: Any) -> Any:
+        pairs = list(grads_and_vars)
+        for record in records:
             record(pairs)
-            return own(pairs, *args, **kwargs)
+        return own(pairs, *args, **kwargs)
 
-        return apply_gradients
+    hook: Any = apply_gradients
+    hook.records, hook.undo = records, _put(optimizer, apply_gradients)
+    return records
 
 
 def _put(optimizer: Any, apply_gradients: Callable[..., Any]) -> Callable[[], None]:
@@ -168,8 +181,6 @@ def _put(optimizer: Any, apply_gradients: Callable[..., Any]) -> Callable[[], No
     optimizer.apply_gradients = apply_gradients
 
     def undo() -> None:
-        if vars(optimizer).get("apply_gradients") is not apply_gradients:
-            return  # undone already
         if before is None:
             del optimizer.apply_gradients
         else:

@@ -162,12 +162,14 @@ class Part:
                 flat = flat + outgoing[self.members[0]]
             kept, sizes = self.groups.any(kept), self.groups.sizes
         index = self._index(flat, kept, selection.threshold)
+        stays = np.inf
         if index is not None:
+            stays = np.delete(flat, index).min(initial=np.inf)
             flat, kept = flat[index], kept[index]
             sizes = None if sizes is None else sizes[index]
         shape_sum = sum(sum(kernel.shape) for kernel in self.kernels)
         weights = sum(int(np.prod(kernel.shape)) for kernel in self.kernels)
-        return Offer(flat, kept, sizes, weights, shape_sum, index)
+        return Offer(flat, kept, sizes, weights, shape_sum, index, float(stays))
 
     def masks(self, offer: Offer, zeros: int) -> tuple[list[tuple[int, Array]], float]:
         """Returns the masks that remove ``zeros`` weights in all, and the lowest score that stays.

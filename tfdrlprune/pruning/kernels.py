@@ -12,6 +12,7 @@ from tfdrlprune._tf import stable_name, tf
 import numpy as np
 from numpy.typing import NDArray
 
+from tfdrlprune.pruning.output_layers import output_layers
 from tfdrlprune.recipe import Selection
 from tfdrlprune.recipe.checks import did_you_mean
 
@@ -39,6 +40,7 @@ class Kernel:
         network: index of the network, where several are pruned together.
         owner: the layer whose output is the units': for a recurrent cell, the layer around it.
         bias: of the units, last axis as many as the kernel has outputs; None where there is none.
+        is_output: whether the units are the network's outputs.
         transposed: whether the outputs are the last axis but one, as in Conv2DTranspose.
     """
 
@@ -50,6 +52,7 @@ class Kernel:
     network: int = 0
     owner: Any = None
     bias: Any = None
+    is_output: bool = False
     transposed: bool = False
 
     def __post_init__(self) -> None:
@@ -99,6 +102,7 @@ def find_kernels(module: tf.Module) -> list[Kernel]:
     used: dict[str, int] = {}
     # Keras's RNN, and TF-Agents' DynamicUnroll.
     around = {id(layer.cell): layer for layer in module.submodules if hasattr(layer, "cell")}
+    ends = {id(layer) for layer in output_layers(module)}
     for layer in layers_in_order(module):
         attributes = [name for name in _ATTRIBUTES if _is_new_matrix(layer, name, seen)]
         if not attributes:
@@ -119,6 +123,7 @@ def find_kernels(module: tf.Module) -> list[Kernel]:
                     _gates(layer),
                     owner=around.get(id(layer), layer),
                     bias=_bias(layer, attribute),
+                    is_output=bool(ends & {id(layer), id(around.get(id(layer)))}),
                     transposed=isinstance(layer, _TRANSPOSED),
                 )
             )
@@ -142,8 +147,8 @@ def unprunable(module: tf.Module, kernels: Sequence[Kernel]) -> list[str]:
 def prunable(kernels: Sequence[Kernel], selection: Selection) -> list[Kernel]:
     """Returns the kernels that a selection may prune: those that it does not spare.
 
-    With granularity "unit" or "layer" each network's last layer is left out too: its units are the
-    network's outputs, such as one action's value each.
+    With granularity "unit" or "layer" each network's last layer and its other output layers are
+    left out too: their units are the network's outputs, such as one action's value each.
 
     Raises:
         ValueError: a name to spare is no kernel's.
@@ -168,6 +173,26 @@ def without(kernels: Sequence[Kernel], spare: Iterable[str]) -> list[Kernel]:
     names = [spare] if isinstance(spare, str) else spare
     spared = {kernel.name for name in names for kernel in named(kernels, name, "to spare")}
     return [kernel for kernel in kernels if kernel.name not in spared]
+
+
+def names_in(
+    names: Iterable[str], kernels: Sequence[Kernel], everything: Sequence[Kernel], purpose: str
+) -> list[str]:
+    """Returns the names that stand for any of some kernels.
+
+    Args:
+        names: as `named` takes them.
+        kernels: some of ``everything``.
+        everything: among which every name must stand for some.
+        purpose: what the names are for, for the message.
+
+    Raises:
+        ValueError: a name stands for none; says which names there are, and the nearest.
+    """
+    own = {kernel.name for kernel in kernels}
+    return [
+        name for name in names if own & {each.name for each in named(everything, name, purpose)}
+    ]
 
 
 def named(kernels: Sequence[Kernel], name: str, purpose: str) -> list[Kernel]:
@@ -195,10 +220,14 @@ def named(kernels: Sequence[Kernel], name: str, purpose: str) -> list[Kernel]:
 
 
 def _end(kernels: Sequence[Kernel], which: str) -> list[Kernel]:
-    """Returns the kernels of the first or last layer of each network."""
+    """Returns the kernels of each network's first layer, or of its last and all other outputs."""
     ordered = kernels if which == "last" else list(reversed(kernels))
     layers = {kernel.network: kernel.layer for kernel in ordered}
-    return [kernel for kernel in kernels if kernel.layer == layers[kernel.network]]
+    return [
+        kernel
+        for kernel in kernels
+        if kernel.layer == layers[kernel.network] or (which == "last" and kernel.is_output)
+    ]
 
 
 def layers_in_order(module: tf.Module) -> list[tf.keras.layers.Layer]:

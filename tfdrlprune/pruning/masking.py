@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, Protocol
 
 from tfdrlprune._tf import read, tf
 
+from numpy.typing import NDArray
+
+from tfdrlprune.pruning.kernels import Kernel
 from tfdrlprune.pruning.masks import Masks
 from tfdrlprune.pruning.models import Found, HasNetworks, find, optimizers_of, warn_of_others
 from tfdrlprune.pruning.telemetry import Telemetry
@@ -57,7 +61,7 @@ class MaskingCallback(tf.keras.callbacks.Callback):
         self._batches = 0
         self._engines: list[Engine] = []
         self._founds: list[Found] = []
-        self._optimizers: list[int] = []
+        self._optimizers: list[Any] = []
         self._stripped: dict[str, float] = {}  # what the sparsity was when the masks were taken off
         self._logged: dict[str, float] = {}
         self._telemetry = Telemetry(pictures)
@@ -70,7 +74,8 @@ class MaskingCallback(tf.keras.callbacks.Callback):
         again = bool(self._engines) and self.model is model
         super().set_model(model)
         self._batches = 0
-        if again and self._optimizers == [id(each) for each in optimizers_of(model)]:
+        pairs = zip_longest(self._optimizers, optimizers_of(model))
+        if again and all(own is its for own, its in pairs):
             if any(engine.traced for engine in self._engines):
                 model.train_function = None
             return
@@ -84,12 +89,18 @@ class MaskingCallback(tf.keras.callbacks.Callback):
             engine.begin()
         self._update()
 
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Looks at the masks that the first epoch begins with, restored ones included."""
+        for engine in self._engines:
+            self._telemetry.begin(_by_name(engine.masks))
+
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Updates the masks if a pruning step has passed, and logs the sparsity."""
         self._batches += 1
         if not self._engines:  # the first batch has built the model
             self._put_in_force()
             for engine in self._engines:
+                self._telemetry.begin(_by_name(engine.masks))
                 engine.begin()
             self.model.train_function = self.model.make_train_function(force=True)
         # Counting zeros takes as long as a small batch, so only where they may have changed; the
@@ -104,12 +115,13 @@ class MaskingCallback(tf.keras.callbacks.Callback):
         if logs is not None:
             logs.update(self.sparsity())
             for engine, found in zip(self._engines, self._founds, strict=True):
-                kernels = engine.masks.kernels
-                masks = zip((k.name for k in kernels), engine.masks.numpy(), strict=True)
-                around = found.surroundings
                 logs.update(
                     self._telemetry.logs(
-                        dict(masks), engine.thresholds(), kernels, around, self._step()
+                        _by_name(engine.masks),
+                        engine.thresholds(),
+                        engine.masks.kernels,
+                        found.surroundings,
+                        self._step(),
                     )
                 )
 
@@ -140,12 +152,19 @@ class MaskingCallback(tf.keras.callbacks.Callback):
     def strip(self) -> None:
         """Takes the masks off; the zeros stay as long as nothing trains them."""
         for engine in self._engines:
+            engine.end()
             engine.masks.remove()
             self.model.train_function = None  # traced with the masks
         self._stripped, self._engines = self.sparsity(), []
 
-    def _engine(self, found: Found, sparsity: float | None) -> Engine:
-        """Returns what masks some kernels; ``sparsity`` is a role's own, or None."""
+    def _engine(self, found: Found, everything: Sequence[Kernel], sparsity: float | None) -> Engine:
+        """Returns what masks some kernels.
+
+        Args:
+            found: the kernels of some roles.
+            everything: those of all roles, which names are looked up among.
+            sparsity: the role's own, or None.
+        """
         raise NotImplementedError
 
     def _put_in_force(self) -> None:
@@ -155,16 +174,17 @@ class MaskingCallback(tf.keras.callbacks.Callback):
         groups = [roles] if shared else [[role] for role in roles]
         self._founds = find(self.model, groups, self._data)
         warn_of_others([n for found in self._founds for n in found.surroundings.networks])
+        everything = [kernel for found in self._founds for kernel in found.kernels]
         self._engines = [
-            self._engine(found, self._roles[group[0]])
+            self._engine(found, everything, self._roles[group[0]])
             for group, found in zip(groups, self._founds, strict=True)
         ]
-        self._optimizers = [id(each) for each in optimizers_of(self.model)]
+        self._optimizers = list(optimizers_of(self.model))
         self._stripped = {}
         # Not as a tf.Module: Keras would count the masks among the model's weights.
-        self.model.pruning_state = tf.train.Checkpoint(
-            engines=[engine.checkpointable for engine in self._engines]
-        )
+        state = tf.train.Checkpoint(engines=[engine.checkpointable for engine in self._engines])
+        # By its roles: another callback may prune others.
+        setattr(self.model, f"pruning_state_of_{'_'.join(roles)}", state)
         if any(engine.masks.new or engine.traced for engine in self._engines):
             # A step traced by an earlier fit does not know the constraints.
             self.model.train_function = None
@@ -179,3 +199,8 @@ class MaskingCallback(tf.keras.callbacks.Callback):
     def _update(self) -> bool:
         step = self._step() if self._engines else 0
         return any([engine.update(step) for engine in self._engines])
+
+
+def _by_name(masks: Masks) -> dict[str, NDArray[Any]]:
+    names = [kernel.name for kernel in masks.kernels]
+    return dict(zip(names, masks.numpy(), strict=True))

@@ -109,7 +109,16 @@ class Masks:
 
 def masks_of(kernels: Sequence[Kernel]) -> list[tf.Variable]:
     """Returns the masks that are in force on some kernels; those without one are left out."""
-    constraints = [kernel.variable.constraint for kernel in kernels]
+    return _masks_on([kernel.variable for kernel in kernels])
+
+
+def bias_masks_of(kernels: Sequence[Kernel]) -> list[tf.Variable]:
+    """Returns the masks that are in force on the biases of some kernels."""
+    return _masks_on([kernel.bias for kernel in kernels if kernel.bias is not None])
+
+
+def _masks_on(variables: Sequence[Any]) -> list[tf.Variable]:
+    constraints = [variable.constraint for variable in variables]
     return [each.mask for each in constraints if isinstance(each, _MaskConstraint)]
 
 

@@ -11,6 +11,7 @@ from tfdrlprune._tf import tf
 
 from tfdrlprune.pruning.experience import Experience, Recorded
 from tfdrlprune.pruning.kernels import Kernel, find_kernels, unprunable
+from tfdrlprune.pruning.moments import build_optimizer
 from tfdrlprune.pruning.surroundings import Surroundings
 from tfdrlprune.recipe.checks import check_choice
 
@@ -109,6 +110,7 @@ def state_variables(model: tf.keras.Model) -> list[tf.Variable]:
     if isinstance(model, HasState):
         variables = model.state_variables()
     else:
+        build_optimizer(model.optimizer, model.trainable_variables)
         own = model.optimizer.variables
         variables = [*model.variables, *(own() if callable(own) else own)]
     return [each for each in variables if each.dtype.is_floating]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tfdrlprune._tf import read, tf, write
@@ -10,47 +12,89 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def moments_of(optimizer: Any, variable: Any) -> list[Any]:
-    """Returns the variables that an optimizer keeps for a variable and shaped as it.
+@dataclass(frozen=True)
+class Moment:
+    """What an optimizer remembers of a variable.
+
+    Attributes:
+        variable: shaped as what it belongs to.
+        beginning: the number that it begins at.
+    """
+
+    variable: Any
+    beginning: float
+
+
+def moments_of(optimizer: Any, variable: Any) -> list[Moment]:
+    """Returns what an optimizer keeps for a variable and shaped as it.
 
     Adam's moments, RMSprop's averages, SGD's momentum, and averages of weights.
     """
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of loss scaling
     variable = getattr(variable, "_variable", variable)
-    if hasattr(optimizer, "get_slot_names"):  # legacy and TF 1
-        try:
-            slots = [optimizer.get_slot(variable, name) for name in optimizer.get_slot_names()]
-        except KeyError:  # a legacy one that does not train this variable
-            return []
-        return [slot for slot in slots if slot is not None and slot.shape == variable.shape]
-    # Private in Keras 2 (2.21): the optimizer's lists have one entry for each variable.
-    known = getattr(optimizer, "_index_dict", {})
-    index = known.get(optimizer._var_key(variable)) if known else None
-    if index is None:
-        return []
-    lists = [each for each in vars(optimizer).values() if _is_list_of(each, len(known))]
-    return [each[index] for each in lists if each[index].shape == variable.shape]
+    named = _slots(optimizer, variable) or _listed(optimizer, variable)
+    return [
+        Moment(each, _beginning(optimizer, name))
+        for name, each in named.items()
+        if each is not None and each.shape == variable.shape
+    ]
 
 
 def reset(optimizer: Any, variable: Any, where: NDArray[np.bool_]) -> None:
-    """Puts what an optimizer remembers of some weights back to where it begins, which is zero.
-
-    Adagrad begins at a number of its own, since it divides by the root.
+    """Puts what an optimizer remembers of some weights back to where it begins.
 
     Args:
         optimizer: any of Keras's, legacy or TF 1; one that does not know the variable is left.
         variable: the weights.
         where: bool, shaped as the variable.
     """
-    first = getattr(optimizer, "initial_accumulator_value", 0.0)
     for moment in moments_of(optimizer, variable):
-        value = read(moment)
-        write(moment, np.where(where, np.asarray(first, value.dtype), value))
+        value = read(moment.variable)
+        write(moment.variable, np.where(where, np.asarray(moment.beginning, value.dtype), value))
 
 
-def _is_list_of(value: Any, count: int) -> bool:
+def build_optimizer(optimizer: Any, variables: Sequence[Any]) -> None:
+    """Makes an optimizer's moments now, so that they can be restored or remembered."""
+    if isinstance(optimizer, tf.keras.optimizers.legacy.Optimizer):
+        # Private in Keras 2 (2.21). SacAgent makes legacy optimizers of those it is given.
+        optimizer._create_all_weights(list(variables))
+    elif isinstance(optimizer, tf.keras.optimizers.Optimizer):
+        optimizer.build(list(variables))
+
+
+def _slots(optimizer: Any, variable: Any) -> dict[str, Any]:
+    """Returns the slots of a legacy or TF 1 optimizer."""
+    if not hasattr(optimizer, "get_slot_names"):
+        return {}
+    try:
+        return {name: optimizer.get_slot(variable, name) for name in optimizer.get_slot_names()}
+    except KeyError:  # a legacy one that does not train this variable
+        return {}
+
+
+def _listed(optimizer: Any, variable: Any) -> dict[str, Any]:
+    """Returns what a Keras optimizer lists; private in 2.21: one entry for each variable."""
+    known = getattr(optimizer, "_index_dict", {})
+    index = known.get(optimizer._var_key(variable)) if known else None
+    if index is None:
+        return {}
+    return {
+        name: each[index] for name, each in vars(optimizer).items() if _is_list(each, len(known))
+    }
+
+
+def _is_list(value: Any, count: int) -> bool:
     return (
         isinstance(value, list)
         and len(value) == count
         and all(isinstance(each, tf.Variable) for each in value)
     )
+
+
+def _beginning(optimizer: Any, name: str) -> float:
+    """Returns where a moment begins: at zero, but for those that are divided by from the start."""
+    if "accumulator" in name:  # of Adagrad and FTRL
+        first = getattr(optimizer, "_initial_accumulator_value", 0.0)
+        return float(getattr(optimizer, "initial_accumulator_value", first))
+    is_tf1 = isinstance(optimizer, tf.compat.v1.train.Optimizer)
+    return 1.0 if is_tf1 and name == "rms" else 0.0

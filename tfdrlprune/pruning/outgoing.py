@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfdrlprune.pruning.activity import readers
+from tfdrlprune.pruning.experience import check_takes_observations, visit_of
 from tfdrlprune.pruning.kernels import Kernel
-from tfdrlprune.pruning.scorer import visit_of
 from tfdrlprune.pruning.surroundings import Surroundings
 
 Array = NDArray[Any]
@@ -40,6 +40,7 @@ class Outgoing:
                 "group_score='in+out' needs data to see who reads a unit: give "
                 "PruningCallback(..., data=(x, y)), or take group_score='mean'."
             )
+        check_takes_observations(surroundings.experience, surroundings.networks)
         self._kernels, self._all = list(kernels), [*kernels, *others]
         self._networks, self._experience = surroundings.networks, surroundings.experience
         self._readers: list[list[tuple[int, Array]]] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from tfdrlprune._tf import read, tf, write
@@ -65,7 +66,8 @@ class Pruner:
         self.masks = Masks(kernels, followers, with_biases=selection.granularity == "unit")
         self.traced = self._scorer.traced
         self._seen: int | None = None
-        self._thresholds: dict[str, float] = {}
+        # In every row of a log, which fixes its columns at the first.
+        self._thresholds = {kernel.name: math.nan for kernel in kernels}
         # In the checkpoint: a resumed run must not repeat the update that was due last.
         self._last_due = tf.Variable(-1, dtype=tf.int64, trainable=False, name="last_due")
         self.checkpointable = tf.train.Checkpoint(
@@ -109,7 +111,7 @@ class Pruner:
         self._thresholds = dict(zip(names, choice.thresholds, strict=True))
 
     def thresholds(self) -> dict[str, float]:
-        """Returns kernel's name -> the lowest score that the last update kept."""
+        """Returns kernel's name -> the lowest score that the last update kept, NaN before one."""
         return self._thresholds
 
     def sparsity(self) -> dict[str, float]:

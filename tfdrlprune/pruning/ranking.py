@@ -58,6 +58,7 @@ class Offer:
         weights: of the kernel, also those that may not go.
         shape_sum: sizes of the kernel's axes added up, which ERK goes by.
         index: [groups], which of the kernel's groups these are; None for all.
+        stays: lowest score of the groups that may not go; infinity where all may.
     """
 
     scores: Array
@@ -66,6 +67,7 @@ class Offer:
     weights: int
     shape_sum: int
     index: Array | None = None
+    stays: float = math.inf
 
     @property
     def capacity(self) -> int:
@@ -94,14 +96,12 @@ class Offer:
         return mask
 
     def threshold(self, mask: Array) -> float:
-        """Returns the lowest score of what a mask [groups] keeps; the highest where it keeps none.
+        """Returns the lowest score of what a mask [groups] keeps; NaN where nothing stays.
 
         Not the highest of what goes: what went at an earlier update scores nothing any more.
         """
-        stays = self.scores[mask != 0.0]
-        if stays.size:
-            return float(stays.min())
-        return float(self.scores.max()) if self.scores.size else 0.0
+        lowest_kept = min(self.scores[mask != 0.0].min(initial=math.inf), self.stays)
+        return float(lowest_kept) if lowest_kept < math.inf else math.nan
 
     @cached_property
     def _order(self) -> Array:

@@ -79,17 +79,18 @@ class Rewiring:
         self.masks = Masks(kernels, followers)
         self._sums = GradientSums(kernels) if exchange.method == "rigl" else None
         self._followers = [list(each) for each in followers] or [[] for _ in kernels]
-        self._last_due = tf.Variable(-1, dtype=tf.int64, trainable=False, name="last_due")
+        # Nothing moves at step 0: the first masks are new.
+        self._last_due = tf.Variable(0, dtype=tf.int64, trainable=False, name="last_due")
         self.checkpointable = tf.train.Checkpoint(
             masks=self.masks.checkpointable, last_due=self._last_due
         )
 
     def begin(self) -> None:
-        """Removes weights at random, unless the masks have been made."""
-        if int(read(self._last_due)) < 0:
-            values = [read(kernel.variable) for kernel in self.masks.kernels]
-            self.masks.assign(self._selector.masks(values, self._sparsity, self.masks.numpy()))
-            write(self._last_due, np.int64(0))
+        """Removes weights at random, unless masks of an earlier fit remove as many."""
+        values = [read(kernel.variable) for kernel in self.masks.kernels]
+        drawn = self._selector.masks(values, self._sparsity, self.masks.numpy())
+        if sum(self.masks.counts()[0]) != sum(int(np.sum(mask == 0.0)) for mask in drawn):
+            self.masks.assign(drawn)
 
     def update(self, step: int) -> bool:
         """Exchanges weights if that is due at ``step``; returns whether it was."""
@@ -99,6 +100,8 @@ class Rewiring:
         write(self._last_due, np.int64(due))
         assert self._when.end_step is not None
         share = drop_share(self._exchange.drop_fraction, due, self._when.end_step)
+        if share == 0.0:
+            return False
         growth = self._growth(due)
         masks, grown = [], []
         for kernel, mask, scores in zip(

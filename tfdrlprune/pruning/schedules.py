@@ -215,7 +215,11 @@ def from_recipe(recipe: Recipe, steps: int) -> Rise | ReturnGated:
     begin = int(recipe.begin * steps)
     if recipe.schedule == "return_gated":
         return ReturnGated(
-            final_sparsity=recipe.sparsity, begin_step=begin, margin=recipe.return_margin
+            final_sparsity=recipe.sparsity,
+            begin_step=begin,
+            margin=recipe.return_margin,
+            stride=recipe.return_stride,
+            patience=recipe.return_patience,
         )
     if recipe.schedule == "one_shot":
         return one_shot(recipe.sparsity, begin)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from tfdrlprune._tf import read, tf, write
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tfdrlprune.pruning import criteria
 from tfdrlprune.pruning.activity import measure
-from tfdrlprune.pruning.experience import Experience
+from tfdrlprune.pruning.experience import Experience, check_takes_observations, visit_of
 from tfdrlprune.pruning.gradients import BesideSteps, GradientSums, Movement
 from tfdrlprune.pruning.kernels import Kernel
 from tfdrlprune.recipe import Selection
@@ -158,6 +158,7 @@ class _ByMovement:
         self._hook: BesideSteps | None = None
 
     def begin(self) -> None:
+        self.end()  # of a fit that was interrupted
         self._hook = BesideSteps(self._experience.optimizers(), self._movement.record)
 
     def __call__(self, values: Sequence[Array]) -> list[Array]:
@@ -180,6 +181,7 @@ class _ByActivity(_Stateless):
         name: str,
     ):
         super().__init__()
+        check_takes_observations(experience, networks)
         self._kernels, self._networks = list(kernels), list(networks)
         self._experience, self._name = experience, name
 
@@ -194,19 +196,3 @@ class _ByActivity(_Stateless):
                 shape = (int(np.prod(kernel.shape)) // kernel.outputs, kernel.outputs)
                 scores[index] = kernel.from_matrix(criteria.of_units(shape, units))
         return scores
-
-
-def visit_of(experience: Experience, network: tf.Module, count: int) -> Callable[[], None]:
-    """Returns what calls a network on ``count`` recorded observations, having made sure of some.
-
-    Raises:
-        ValueError: the network does not take observations alone.
-    """
-    if not experience.takes_observations(network):
-        raise ValueError(
-            f"{getattr(network, 'name', 'The network')} is not called on observations alone, so "
-            "its activations are not known. Prune it by a criterion of weights or gradients, with "
-            "group_score='mean'."
-        )
-    experience.gather()
-    return lambda: experience.visit(network, count)

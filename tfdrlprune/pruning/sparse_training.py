@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfdrlprune.pruning.kernels import without
+from tfdrlprune.pruning.kernels import Kernel, names_in, without
 from tfdrlprune.pruning.masking import MaskingCallback, Networks
 from tfdrlprune.pruning.models import Found
 from tfdrlprune.pruning.rewiring import Exchange, Rewiring
@@ -103,6 +103,9 @@ class SparseTrainingCallback(MaskingCallback):
         """Returns the callback that a recipe asks for in a run of ``steps`` optimizer steps.
 
         Weights move from the beginning to the recipe's ``end``.
+
+        Raises:
+            ValueError: the recipe is one of pruning.
         """
         return cls(
             recipe.sparsity,
@@ -117,23 +120,36 @@ class SparseTrainingCallback(MaskingCallback):
             seed=seed,
         )
 
-    def _engine(self, found: Found, sparsity: float | None) -> Rewiring:
-        chosen = without(found.kernels, self._spare)
+    def _engine(
+        self, found: Found, everything: Sequence[Kernel], sparsity: float | None
+    ) -> Rewiring:
+        spare = [self._spare] if isinstance(self._spare, str) else self._spare
+        chosen = without(found.kernels, names_in(spare, found.kernels, everything, "to spare"))
         if not chosen:
             raise ValueError(
                 "There is nothing to make sparse: the model has no Dense, convolution or recurrent "
                 f"kernel{' that is not spared' if found.kernels else ''}."
             )
         experience = found.surroundings.experience
-        if experience is None or (self._exchange.method == "rigl" and not experience.has_data()):
+        if experience is None:
+            raise ValueError(
+                "Sparse training needs the model's optimizers, whose moments of new weights begin "
+                f"anew. {type(self.model).__name__} does not tell them: see "
+                "tfdrlprune.pruning.experience.Experience."
+            )
+        if self._exchange.method == "rigl" and not experience.has_data():
             raise ValueError(
                 "method='rigl' needs data for its gradients: give SparseTrainingCallback(..., "
                 "data=(x, y)), or take method='set'."
             )
+        distribution = self._distribution
+        if not isinstance(distribution, str):
+            own = names_in(distribution, found.kernels, everything, "to prune")
+            distribution = {name: distribution[name] for name in own} or "erk"
         return Rewiring(
             chosen,
             self._sparsity if sparsity is None else sparsity,
-            self._distribution,
+            distribution,
             self._exchange,
             self._when,
             found.followers_of(chosen),

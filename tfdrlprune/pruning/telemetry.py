@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfdrlprune.pruning.activity import Activity, observe
+from tfdrlprune.pruning.experience import visit_of
 from tfdrlprune.pruning.kernels import Kernel
-from tfdrlprune.pruning.scorer import visit_of
 from tfdrlprune.pruning.surroundings import Surroundings
 
 Array = NDArray[Any]
@@ -31,6 +31,11 @@ class Telemetry:
         self._folder = pictures
         self._writer: Any = None
         self._before: dict[str, Array] = {}
+
+    def begin(self, masks: Mapping[str, Array]) -> None:
+        """Takes the masks that the first epoch's are compared with."""
+        for name, mask in masks.items():
+            self._before.setdefault(name, mask)
 
     def logs(
         self,
@@ -51,13 +56,13 @@ class Telemetry:
 
         Returns:
             ``mask_change/<kernel>``, the share of mask entries that differ from the last epoch's;
-            ``threshold/<kernel>``; ``dead_units/<kernel>``, the share of units whose output is 0
-            on all recorded observations or, where that is not seen, that have no weight left.
+            ``threshold/<kernel>``, NaN before a fit's first update; ``dead_units/<kernel>``, the
+            share of units whose output is 0 on all recorded observations or, where that is not
+            seen, that have no weight left.
         """
         found = {f"threshold/{name}": value for name, value in thresholds.items()}
         for name, mask in masks.items():
-            before = self._before.get(name, np.ones_like(mask))
-            found[f"mask_change/{name}"] = float(np.mean(before != mask))
+            found[f"mask_change/{name}"] = float(np.mean(self._before[name] != mask))
         self._before.update(masks)
         found |= _dead_units(masks, kernels, surroundings)
         if self._folder is not None:
@@ -87,7 +92,19 @@ def _dead_units(
         if experience is not None and experience.takes_observations(network):
             seen = observe(own, visit_of(experience, network, _OBSERVATIONS))
         for kernel, activity in zip(own, seen, strict=True):
-            without_weights = ~kernel.matrix(masks[kernel.name]).any(axis=0)
-            dead = without_weights if activity is None else activity.active == 0.0
+            alone = _without_weights(kernel, kernels, masks)
+            dead = alone if activity is None else activity.active == 0.0
             found[f"dead_units/{kernel.name}"] = float(np.mean(dead))
     return found
+
+
+def _without_weights(
+    kernel: Kernel, kernels: Sequence[Kernel], masks: Mapping[str, Array]
+) -> Array:
+    """Returns bool [units]: no weight is left in any gate of any kernel of the layer."""
+    units = kernel.outputs // kernel.gates
+    alive = np.zeros(units, bool)
+    for each in kernels:
+        if each.layer == kernel.layer and each.outputs == kernel.outputs:
+            alive |= each.matrix(masks[each.name]).reshape(-1, units).any(axis=0)
+    return ~alive

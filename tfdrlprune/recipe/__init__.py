@@ -26,6 +26,8 @@ __all__ = ["PRECISIONS", "SCHEDULES", "Recipe", "Selection", "check_sparsity"]
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
 SCHEDULES = ("cubic", "linear", "one_shot", "cyclical", "return_gated")
+_OF_PRUNING = ("granularity", "criterion", "group_score", "threshold", "schedule", "begin")
+_OF_GATES = ("return_margin", "return_stride", "return_patience")
 METHODS = ("prune", "rigl", "set", "static")
 
 
@@ -54,7 +56,8 @@ class Recipe(Selection):
         schedule: how it is reached: "cubic" (Zhu & Gupta 2017), "linear", "one_shot" at ``begin``,
             "cyclical", or "return_gated", which goes on only while the evaluated return holds.
         cycles: rises of the cyclical schedule.
-        return_margin: loss of return that the return-gated schedule allows, relative.
+        return_margin, return_stride, return_patience: of the return-gated schedule; see
+            `ReturnGated`.
         begin: share of the run at which pruning begins, in [0, 1).
         end: share of the run at which the full sparsity is reached, in (begin, 1].
         frequency: optimizer steps between two mask updates.
@@ -77,6 +80,8 @@ class Recipe(Selection):
     schedule: str = _option("cubic", "How the sparsity is reached.", SCHEDULES)
     cycles: int = _option(4, "Rises of the cyclical schedule.")
     return_margin: float = _in_training(0.05, "Loss of return that return_gated allows.")
+    return_stride: float = _in_training(0.3, "Share of what is left that goes at each rise of it.")
+    return_patience: int = _in_training(1, "Bad returns in a row before it goes back.")
     begin: float = _option(0.2, "Share of the run at which pruning begins.")
     end: float = _option(0.6, "Share of the run at which the full sparsity is reached.")
     frequency: int = _option(100, "Optimizer steps between two mask updates.")
@@ -90,11 +95,11 @@ class Recipe(Selection):
         check_choice("precision", self.precision, PRECISIONS)
         object.__setattr__(self, "networks", _plain(parse_networks(self.networks)))
         check_choice("method", self.method, METHODS)
-        self._check_method()
         for name in ("begin", "end"):
             check_number(name, getattr(self, name))
-        for name in ("drop_fraction", "return_margin"):
+        for name in ("drop_fraction", "return_margin", "return_stride"):
             check_share(name, getattr(self, name))
+        check_number("return_patience", self.return_patience, whole=True)
         for name in ("frequency", "cycles"):
             check_number(name, getattr(self, name), whole=True)
         if not 0.0 <= self.begin < self.end <= 1.0:
@@ -106,19 +111,33 @@ class Recipe(Selection):
             raise ValueError(f"frequency is at least 1 step. Received: {self.frequency!r}.")
         if self.cycles < 1:
             raise ValueError(f"cycles is at least 1. Received: cycles={self.cycles!r}.")
+        self._check_method()
 
     def _check_method(self) -> None:
-        """Raises ValueError where a sparse training is asked for what only pruning knows."""
-        if self.method == "prune":
-            return
+        """Raises ValueError where something is asked for that this method or schedule has not."""
+        sparse = self.method != "prune"
+        gated = self.schedule == "return_gated"
+        unknown = {
+            f"method={self.method!r} trains sparsely from the beginning": _OF_PRUNING * sparse,
+            "method='prune' exchanges no weights": ("drop_fraction",) * (not sparse),
+            f"schedule={self.schedule!r} does not look at returns": _OF_GATES * (not gated),
+            f"schedule={self.schedule!r} rises once": (
+                ("cycles",) * (self.schedule != "cyclical")
+            ),
+        }
         defaults = {each.name: each.default for each in dataclasses.fields(Recipe)}
-        for name in ("granularity", "criterion", "threshold", "schedule"):
-            if getattr(self, name) != defaults[name]:
-                raise ValueError(
-                    f"method={self.method!r} trains sparsely from the beginning, without "
-                    f"{name}. Received: {name}={getattr(self, name)!r}. Leave it out, or write "
-                    "method='prune'."
-                )
+        for why, names in unknown.items():
+            for name in names:
+                if getattr(self, name) != defaults[name]:
+                    raise ValueError(
+                        f"{why}, and has no {name}. Received: {name}={getattr(self, name)!r}. "
+                        "Leave it out."
+                    )
+        if sparse and self.distribution == "global":
+            raise ValueError(
+                "distribution='global' compares scores, which the first masks of sparse training "
+                "do not have. Write 'erk' or 'uniform'."
+            )
 
     def check_compress(self) -> None:
         """Raises ValueError where the recipe asks for what only happens while an agent trains."""

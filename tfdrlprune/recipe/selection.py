@@ -113,6 +113,12 @@ class Selection:
                 "granularity='unit' and a criterion of weights."
             )
 
+        if self.group_score == "l2" and self.criterion == "movement":
+            raise ValueError(
+                "criterion='movement' scores what moves towards zero below zero, which "
+                "group_score='l2' would square. Write group_score='mean'."
+            )
+
     @property
     def pattern(self) -> Pattern:
         """What the granularity's short form stands for."""
