@@ -1,13 +1,16 @@
 """What is found in a model: roles, their own sparsities, what is shared, what cannot be pruned."""
 
 from tfdrlprune._tf import tf
+from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
 import pytest
+from tf_agents.networks import actor_distribution_network, normal_projection_network
+from tf_agents.specs import tensor_spec
 
 import tfdrlprune as tp
-from tfdrlprune.pruning.kernels import find_kernels
-from tfdrlprune.recipe import Recipe
+from tfdrlprune.pruning.kernels import find_kernels, prunable
+from tfdrlprune.recipe import Recipe, Selection
 
 SAC = tp.agents.SacSettings(batch_size=16, warm_up=100, fused_steps=16, capacity=2_000)
 
@@ -55,6 +58,84 @@ def test_on_the_way_the_other_role_keeps_in_proportion():
     logs = made.fit(steps=48, epochs=3, callbacks=[pruning], verbose=0).history
     np.testing.assert_allclose(logs["sparsity/actor"], [0.2, 0.4, 0.6], atol=2e-3)
     np.testing.assert_allclose(logs["sparsity/critic"], [0.1, 0.2, 0.3], atol=2e-3)
+
+
+def test_each_role_has_its_own_movement():
+    made = trainer()
+    pruning = tp.PruningCallback(
+        lambda step: 0.0, criterion="movement", networks=["actor", "critic"]
+    )
+    apart = tp.PruningCallback(
+        tp.schedules.one_shot(0.5, at=10**6), criterion="movement", networks="actor,critic=0.4"
+    )
+    for callback in (pruning, apart):
+        made.fit(steps=32, callbacks=[callback], verbose=0)
+        for engine in callback._engines:
+            for moved in engine._scorer._movement.numpy():
+                assert np.abs(moved).max() > 0.0
+    assert all("apply_gradients" not in vars(each) for each in made.optimizers())
+
+
+def test_names_stand_for_kernels_of_all_roles():
+    made = trainer()
+    pruning = tp.PruningCallback(
+        tp.schedules.one_shot(0.5, at=16),
+        networks="actor,critic=0.4",
+        spare=["dense", "dense~2"],  # the actor's first, and the first critic's
+        distribution={"dense_1": 0.5},
+    )
+    made.fit(steps=32, callbacks=[pruning], verbose=0)
+    found = pruning.sparsity()
+    assert not {"sparsity/dense", "sparsity/dense~2"} & set(found)
+    assert found["sparsity/dense_1"] == pytest.approx(0.5, abs=2e-3)
+    assert found["sparsity/critic"] == pytest.approx(0.4, abs=2e-3)
+    with pytest.raises(ValueError, match=r"named 'dense~9'.*Did you mean 'dense"):
+        tp.PruningCallback(
+            lambda step: 0.5, networks="actor,critic=0.4", spare="dense~9"
+        ).set_model(trainer())
+
+
+def test_two_callbacks_on_different_roles_are_both_in_the_checkpoint(tmp_path):
+    def callbacks():
+        return [
+            tp.SparseTrainingCallback(0.5, "static", end_step=32, networks="critic"),
+            tp.PruningCallback(tp.schedules.one_shot(0.8, at=16), networks="actor"),
+        ]
+
+    made = trainer()
+    made.fit(steps=32, callbacks=callbacks(), verbose=0)
+    made.save_weights(str(tmp_path / "weights"))
+    again = trainer()
+    both = callbacks()
+    for callback in both:
+        callback.set_model(again)
+    again.load_weights(str(tmp_path / "weights"))
+    shares = [callback.sparsity()["sparsity"] for callback in both]
+    assert shares == pytest.approx([0.5, 0.8], abs=2e-3)
+
+
+def test_the_last_layers_of_networks_with_several_outputs_keep_their_units():
+    agent = tp.agents.dqn("CartPole-v1", hidden=(16, 16), dueling=True)
+    names = [kernel.name for kernel in find_kernels(agent._q_network) if kernel.is_output]
+    assert sorted(names) == ["advantage", "value"]
+    selection = Selection(granularity="unit")
+    kept = [kernel.name for kernel in prunable(find_kernels(agent._q_network), selection)]
+    assert not {"advantage", "value"} & set(kept)
+    assert len(kept) == 3
+    policy = tp.policies.from_agent(agent)
+    ends = [kernel.name for kernel in find_kernels(policy.model) if kernel.is_output]
+    assert len(ends) == 2
+    actor = actor_distribution_network.ActorDistributionNetwork(
+        agent.time_step_spec.observation,
+        tensor_spec.BoundedTensorSpec((2,), tf.float32, -1, 1),
+        fc_layer_params=(8,),
+        continuous_projection_net=lambda spec: normal_projection_network.NormalProjectionNetwork(
+            spec, state_dependent_std=True
+        ),
+    )
+    actor.create_variables()
+    chosen = prunable(find_kernels(actor), selection)
+    assert [kernel.name for kernel in chosen] == ["dense"]
 
 
 def test_a_recipe_says_it_in_short():

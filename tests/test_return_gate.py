@@ -152,6 +152,33 @@ def test_in_a_fit_masks_rise_and_a_bad_return_brings_the_weights_back():
     assert zeros(model) == 56  # the masks came back as well
 
 
+def test_the_optimizers_moments_come_back_too():
+    moments = []
+
+    class Look(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            # Behind the gate: at the third epoch the state of the second is back.
+            own = [each.numpy() for each in self.model.optimizer.variables]
+            moments.append([each for each in own if each.ndim])
+
+    fit([1.0, 1.0, 0.5], Look())
+    assert len(moments[1]) == 8
+    for good, back in zip(moments[1], moments[2], strict=True):
+        assert np.abs(good).max() > 0.0
+        np.testing.assert_array_equal(good, back)
+
+
+def test_an_evaluation_that_keeps_the_best_would_undo_it():
+    agent = tp.agents.dqn("CartPole-v1", hidden=(8,), seed=0)
+    trainer = tp.AgentTrainer(agent, "CartPole-v1", num_envs=4)
+    callbacks = [
+        tp.EvaluationCallback(keep_best=True),
+        tp.PruningCallback(ReturnGated(final_sparsity=0.5)),
+    ]
+    with pytest.raises(ValueError, match="without keep_best=True"):
+        trainer.fit(steps=8, callbacks=callbacks, verbose=0)
+
+
 def test_a_further_fit_goes_on_from_where_the_gate_stood():
     model, pruning, _, _ = fit([1.0, 1.0, 1.0])
     state = pruning._gate.state

@@ -65,12 +65,28 @@ def test_scoring_leaves_weights_metrics_and_moments_alone():
     model.fit(X, Y, verbose=0)
     before = [each.numpy() for each in (*model.variables, *model.optimizer.variables)]
     metrics = [metric.result().numpy() for metric in model.metrics]
+    assert len(metrics) == 2
     for criterion in ("saliency", "taylor", "snip"):
         scores(model, (X, Y), criterion)
     after = [each.numpy() for each in (*model.variables, *model.optimizer.variables)]
     for old, new in zip(before, after, strict=True):
         np.testing.assert_array_equal(old, new)
-    assert metrics[1] == model.metrics[1].result().numpy()
+    assert metrics == [metric.result().numpy() for metric in model.metrics]
+
+
+def test_the_epochs_loss_is_that_of_its_own_batches():
+    x = np.random.default_rng(0).normal(size=(10, 2)).astype("float32")
+
+    def loss(*callbacks):
+        model = linear([2, -1])
+        model.optimizer.learning_rate.assign(0.0)
+        data = {"batch_size": 1, "verbose": 0, "shuffle": False, "callbacks": callbacks}
+        return model.fit(x, x[:, :1], **data).history["loss"]
+
+    never_removes = tp.PruningCallback(
+        lambda step: 0.0, criterion="taylor", frequency=8, data=(x, 5 * x[:, :1])
+    )
+    assert loss(never_removes) == loss()
 
 
 def test_snip_keeps_the_scores_from_before_training():
@@ -192,6 +208,31 @@ def test_in_and_out_counts_what_reads_a_unit():
 
     assert units(made(), "magnitude") == [True, True, False, False]
     assert units(made(), "magnitude", group_score="in+out") == [False, False, True, True]
+
+
+def test_data_may_be_lists_of_arrays_or_of_batches_but_no_iterator():
+    wanted = scores(linear([2, -1]), (X, Y), "saliency", 1)
+    batches = [(X[:1], Y[:1]), (X[1:], Y[1:])]
+    dataset = tf.data.Dataset.from_tensor_slices((X, Y)).batch(1)
+    for data in (batches, dataset):
+        np.testing.assert_allclose(scores(linear([2, -1]), data, "saliency", 1), wanted)
+    np.testing.assert_allclose(scores(linear([2, -1]), [X, Y], "saliency", 1), wanted)
+    with pytest.raises(ValueError, match="Received: an iterator, which is used up"):
+        scores(linear([2, -1]), iter(batches), "saliency")
+
+
+def test_an_interrupted_fit_leaves_nothing_on_the_optimizer_after_strip():
+    class Stop(tf.keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise KeyboardInterrupt
+
+    model = linear([2, -1])
+    callback = tp.PruningCallback(lambda step: 0.5, criterion="movement")
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y, verbose=0, callbacks=[callback, Stop()])
+    assert "apply_gradients" in vars(model.optimizer)
+    callback.strip()
+    assert "apply_gradients" not in vars(model.optimizer)
 
 
 @pytest.mark.parametrize(

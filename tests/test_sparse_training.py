@@ -200,6 +200,20 @@ def test_a_further_fit_goes_on_with_the_masks_that_were_found():
     assert not np.allclose(weights[0], network.get_weights()[0])
 
 
+@pytest.mark.parametrize("how", ["compiled anew", "another callback"])
+def test_masks_of_an_earlier_fit_are_gone_on_with(how):
+    network = model()
+    sparse = tp.SparseTrainingCallback(0.8, "set", end_step=30, frequency=5, drop_fraction=0.4)
+    network.fit(X, Y, batch_size=32, epochs=4, verbose=0, callbacks=[sparse])
+    before = sparse._engines[0].masks.numpy()
+    network.compile("adam", "mse")
+    if how == "another callback":
+        sparse = tp.SparseTrainingCallback(0.8, "static", end_step=30, seed=5)
+    network.fit(X, Y, batch_size=320, epochs=1, verbose=0, callbacks=[sparse])
+    for old, new in zip(before, sparse._engines[0].masks.numpy(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
 def test_a_recipe_becomes_the_callback():
     recipe = Recipe(sparsity=0.8, method="set", distribution="uniform", end=0.5, frequency=5)
     sparse = tp.SparseTrainingCallback.from_recipe(recipe, steps=40, seed=3)

@@ -92,7 +92,7 @@ def _dead_units(
         if experience is not None and experience.takes_observations(network):
             seen = observe(own, visit_of(experience, network, _OBSERVATIONS))
         for kernel, activity in zip(own, seen, strict=True):
-            alone = _without_weights(kernel, kernels, masks)
+            alone = _without_weights(kernel, surroundings.kernels, masks)
             dead = alone if activity is None else activity.active == 0.0
             found[f"dead_units/{kernel.name}"] = float(np.mean(dead))
     return found
@@ -101,10 +101,11 @@ def _dead_units(
 def _without_weights(
     kernel: Kernel, kernels: Sequence[Kernel], masks: Mapping[str, Array]
 ) -> Array:
-    """Returns bool [units]: no weight is left in any gate of any kernel of the layer."""
+    """Returns bool [units]: no weight is left in any gate of any of the layer's kernels."""
     units = kernel.outputs // kernel.gates
     alive = np.zeros(units, bool)
     for each in kernels:
         if each.layer == kernel.layer and each.outputs == kernel.outputs:
-            alive |= each.matrix(masks[each.name]).reshape(-1, units).any(axis=0)
+            mask = masks.get(each.name, np.ones(each.shape))  # a spared one has all of its weights
+            alive |= each.matrix(mask).reshape(-1, units).any(axis=0)
     return ~alive
