@@ -30,6 +30,7 @@ from tf_agents.networks import (
 from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import time_step as ts
 
+import tfdrlprune as tp
 from tfdrlprune.policies.dueling import DuelingQNetwork
 from tfdrlprune.pruning.kernels import find_kernels
 from tfdrlprune.pruning.pruner import Pruner
@@ -292,3 +293,43 @@ def test_zeros_are_exact_after_every_optimizer_step(network, optimizer):
         np.any(kernel.variable.numpy() != old) for kernel, old in zip(kernels, before, strict=True)
     ]
     assert np.mean(moved) > 0.6  # it trained
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: tp.PruningCallback(tp.schedules.cubic(0.6, 0, 12, frequency=3)),
+        lambda: tp.PruningCallback(
+            tp.schedules.cubic(0.6, 0, 12, frequency=3), criterion="movement"
+        ),
+        lambda: tp.SparseTrainingCallback(0.6, "set", end_step=12, frequency=3),
+    ],
+    ids=["magnitude", "movement", "set"],
+)
+def test_zeros_are_exact_after_every_step_of_mixed_precision(make):
+    tf.keras.utils.set_random_seed(0)
+    layers = [
+        tf.keras.layers.Dense(16, "relu", dtype="mixed_float16", input_shape=(6,)),
+        tf.keras.layers.Dense(4, dtype="mixed_float16"),
+        tf.keras.layers.Activation("linear", dtype="float32"),
+    ]
+    model = tf.keras.Sequential(layers)
+    # It begins so high that the first steps overflow and are left out.
+    inner = tf.keras.optimizers.Adam(0.01)
+    model.compile(tf.keras.mixed_precision.LossScaleOptimizer(inner, initial_scale=2.0**30), "mse")
+    x = np.random.default_rng(0).normal(size=(64, 6)).astype("float32")
+    masking, steps = make(), []
+
+    class Look(tf.keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            (engine,) = masking._engines
+            for kernel, mask in zip(engine.masks.kernels, engine.masks.numpy(), strict=True):
+                assert (kernel.variable.numpy()[mask == 0.0] == 0.0).all()
+            steps.append(masking.sparsity()["sparsity"])
+
+    before = model.get_weights()
+    history = model.fit(x, x[:, :4], batch_size=4, epochs=2, verbose=0, callbacks=[masking, Look()])
+    assert len(steps) == 32
+    assert steps[-1] == 96 / 160
+    assert np.isfinite(history.history["loss"][-1])
+    assert not np.allclose(before[2], model.get_weights()[2])
