@@ -33,11 +33,12 @@ $(STAMP): requirements/lock.txt setup.cfg setup.py
 demo: setup
 	$(BIN)/tfdrlprune demo --out runs/demo --force
 
+# Two processes, each with whole files: some files share what takes long to make.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-slow: setup
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile
 
 check: setup
 	$(BIN)/ruff check .

@@ -73,10 +73,10 @@ def test_without_click_the_command_says_what_to_install():
 
 
 def test_bad_use_is_one_line_and_exit_code_2(capsys):
-    assert app.run(["train", "CartPole-v1", "--algo", "td3", "--out", "x"]) == 2
+    assert app.run(["train", "CartPole-v1", "--algo", "trpo", "--out", "x"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("Error: Invalid value for '--algo': 'td3' is not one of")
+    assert captured.err.startswith("Error: Invalid value for '--algo': 'trpo' is not one of")
     assert captured.err.endswith("See tfdrlprune train --help.\n")
     assert captured.err.count("\n") == 1
 
