@@ -67,7 +67,11 @@ TASKS: dict[str, Task] = {
             "capacity": 200_000,
         },
     ),
-    "HalfCheetah-v5": Task("ppo", (64, 64), 1_000_000, 8),
+    "HalfCheetah-v5": Task(
+        *("ppo", (64, 64), 500_000, 8),
+        agent={"learning_rate": 3e-4},
+        trainer={"rollout_length": 256, "minibatch_size": 64},
+    ),
 }
 # method -> (sparsities, seeds), by algorithm.
 PLANS: dict[str, dict[str, tuple[tuple[float, ...], int]]] = {

@@ -45,17 +45,21 @@ def cells(envs: Sequence[str], methods: Sequence[str], seeds: int) -> list[Cell]
     return sorted(found, key=lambda cell: cell.seed)
 
 
-def finished(path: Path) -> list[dict[str, Any]]:
-    """Returns the runs that were finished with today's settings; drops a line torn by a crash."""
+def whole_lines(path: Path) -> list[dict[str, Any]]:
+    """Returns what is on a file's lines; drops a last one that a crash tore."""
     if not path.exists():
         return []
     text = path.read_bytes()
     whole = text[: text.rfind(b"\n") + 1]
     if whole != text:
         os.truncate(path, len(whole))
-    runs = [json.loads(line) for line in whole.splitlines()]
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def finished(path: Path) -> list[dict[str, Any]]:
+    """Returns the runs that were finished with today's settings."""
     now = {cell.key for cell in cells(list(TASKS), list(METHODS), max_seeds())}
-    return [each for each in runs if key_of(each) in now]
+    return [each for each in whole_lines(path) if key_of(each) in now]
 
 
 def max_seeds() -> int:
@@ -110,7 +114,7 @@ def summarize(algo: str) -> None:
         "nonzero": "parameters that are not zero",
         "seeds": "seeds",
         **{env: env for env in envs if any(env in row for row in rows)},
-        "of dense": "of dense, all tasks",
+        "of dense": "of dense, all tasks" if len(envs) > 1 else "of dense",
     }
     columns = {key: name for key, name in columns.items() if any(key in row for row in rows)}
     write(

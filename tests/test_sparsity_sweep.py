@@ -15,6 +15,7 @@ sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 import sparsity_runs as runs
 import sparsity_summary as summary
 import sparsity_sweep as sweep
+import sparsity_trial as trial
 
 FOUR = [env for env, task in runs.TASKS.items() if task.algo == "dqn"]
 
@@ -179,3 +180,19 @@ def test_the_committed_runs_are_whole_and_made_once():
     for run in sparse:
         # What RigL grows starts at zero, and stays there in a unit that is dead.
         assert run["sparsity"] - 1e-4 < run["achieved"] < run["sparsity"] + 5e-3, run
+
+
+def test_a_trial_says_what_it_changed():
+    task = runs.TASKS["MountainCar-v0"]
+    other = trial.changed(task, {"end": 0.5, "agent": {"learning_rate": 0.5, "gamma": 0.9}})
+    assert (other.end, other.agent["n_step"]) == (0.5, task.agent["n_step"])
+    there = json.loads(json.dumps(dataclasses.asdict(other)))
+    assert trial.difference(there, task) == "end 0.5, gamma 0.9, learning_rate 0.5"
+    assert trial.difference(json.loads(json.dumps(dataclasses.asdict(task))), task) == ""
+
+
+def test_trials_never_use_the_seeds_of_results(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["trial", "Acrobot-v1", "dense", "0", "--seeds", "99"])
+    with pytest.raises(SystemExit):
+        trial.main()
+    assert "Received: [99]" in capsys.readouterr().err
