@@ -121,9 +121,7 @@ class Recipe(Selection):
             f"method={self.method!r} trains sparsely from the beginning": _OF_PRUNING * sparse,
             "method='prune' exchanges no weights": ("drop_fraction",) * (not sparse),
             f"schedule={self.schedule!r} does not look at returns": _OF_GATES * (not gated),
-            f"schedule={self.schedule!r} rises once": (
-                ("cycles",) * (self.schedule != "cyclical")
-            ),
+            f"schedule={self.schedule!r} rises once": (("cycles",) * (self.schedule != "cyclical")),
         }
         defaults = {each.name: each.default for each in dataclasses.fields(Recipe)}
         for why, names in unknown.items():
