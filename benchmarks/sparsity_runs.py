@@ -61,7 +61,7 @@ TASKS: dict[str, Task] = {
     ),
     "LunarLander-v3": Task(
         *("dqn", _WIDE, 240_000, 16),
-        agent={"learning_rate": 1e-3, "n_step": 3, **_SOFT, "target_update_tau": 0.005},
+        agent={"learning_rate": 1e-3, "n_step": 5, **_SOFT, "target_update_tau": 0.005},
         trainer={
             **{"env_steps_per_step": 6, "fused_steps": 64, "batch_size": 32},
             "capacity": 200_000,
