@@ -5,11 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from tfdrlprune.evidence import betting, gate
+from tfdrlprune.evidence import betting, claims, gate
 from tfdrlprune.evidence.episodes import Episodes
-from tfdrlprune.evidence.gate import judge
+from tfdrlprune.evidence.terms import Terms
+from tfdrlprune.evidence.verdict import accepted_in_order
 
 UNIT = (0.0, 1.0)
+
+
+def judge(candidate, baseline, **terms):
+    return gate.judge(candidate, baseline, Terms(**terms))
 
 
 def table(returns, seeds=None, outcomes=None):
@@ -46,7 +51,7 @@ def test_at_the_margin_a_wrong_decision_is_as_rare_as_promised(simulate):
     ours, theirs = simulate(rng, (300, 500))
     assert ours.mean() == pytest.approx(0.95 * theirs.mean(), abs=0.004)
     # Judged exactly as `judge` does, all at once.
-    columns = [gate._as_bet(a, b, 0.05, UNIT, None) for a, b in zip(ours.T, theirs.T, strict=True)]
+    columns = [claims.as_bet(a, b, Terms(), UNIT) for a, b in zip(ours.T, theirs.T, strict=True)]
     values, mean = np.stack([column[0] for column in columns], axis=1), columns[0][1]
     passed = betting.log_capital(values, mean).max(axis=0) >= np.log(20)
     failed = betting.log_capital(1 - values, 1 - mean).max(axis=0) >= np.log(20)
@@ -66,7 +71,10 @@ def test_identical_policies_pass_with_enough_episodes():
     assert 78 <= verdict.decided_after <= 90
     assert (verdict.difference, verdict.margin_return) == (0, 25)
     assert -25 < verdict.ci_low < 0
-    assert verdict.e_not_worse >= 20
+    (ruling,) = verdict.rulings
+    assert (ruling.name, ruling.verdict, ruling.limit) == ("return", "PASS", -25)
+    assert ruling.e_pro >= 20
+    assert ruling.e_contra == 1  # nothing was ever bet on its being worse
     assert verdict.episodes_needed is None
     assert verdict.message.startswith("PASS: not worse than the baseline less a margin of 0.05")
     assert json.loads(json.dumps(verdict.to_json()))["bounds"] == [0, 500]
@@ -90,7 +98,7 @@ def test_a_clearly_worse_candidate_fails_and_a_better_one_passes():
     baseline = np.random.default_rng(2).beta(8, 2, 200)
     worse = judge(table(0.7 * baseline), table(baseline), bounds=UNIT)
     assert (worse.verdict, worse.decided_after < 100) == ("FAIL", True)
-    assert worse.e_worse >= 20
+    assert worse.rulings[0].e_contra >= 20
     assert worse.ci_low < worse.difference < -0.2
     better = judge(table(np.sqrt(baseline)), table(baseline), bounds=UNIT)
     assert (better.verdict, better.ci_low > -0.03) == ("PASS", True)
@@ -177,3 +185,96 @@ def test_seeds_must_pair_and_count_once():
 def test_arguments_out_of_range_are_named(name, value):
     with pytest.raises(ValueError, match=f"{name}={value}"):
         judge(table([1]), table([1]), bounds=UNIT, **{name: value})
+
+
+def test_a_margin_in_units_of_the_return_is_held_against_the_plain_difference():
+    baseline = np.full(400, 100.0)
+    lost = {
+        loss: judge(table(baseline - loss), table(baseline), bounds=(0, 200), margin_return=20)
+        for loss in (15, 25)
+    }
+    assert [verdict.verdict for verdict in lost.values()] == ["PASS", "FAIL"]
+    assert (lost[15].margin, lost[15].margin_return, lost[15].rulings[0].limit) == (None, 20, -20)
+    assert "a margin of 20 in return" in lost[15].message
+    # By hand: the difference of -15 lies in [-200, 200], so the value is 185/400, the mean at the
+    # margin 180/400; the largest bet is 0.75 / 0.45 and wins log(1 + 0.75 / 0.45 / 80) each.
+    fewest = np.log(20) / np.log1p(0.75 / 0.45 / 80)
+    assert fewest < lost[15].decided_after < fewest + 15
+
+
+def test_failures_are_counted_against_the_rate_that_is_allowed():
+    same = [500.0] * 400
+    clean, one_in_ten = ["terminated"] * 400, (["nan"] + ["terminated"] * 9) * 40
+    terms = {"bounds": (0, 500), "margin": 0.3, "max_failure_rate": 0.05}
+    passed = judge(table(same, outcomes=clean), table(same), **terms)
+    assert passed.verdict == "PASS"
+    rate = passed.rulings[1]
+    assert (rate.name, rate.observed, rate.limit) == ("failure rate", 0, 0.05)
+    # Each episode without a failure multiplies the capital by at most 1 + 0.75 / 0.95 * 0.05.
+    assert 76 < rate.decided_after < 95
+    assert passed.decided_after == max(each.decided_after for each in passed.rulings)
+    failed = judge(table(same, outcomes=one_in_ten), table(same), **terms)
+    assert failed.verdict == "FAIL"
+    assert failed.rulings[1].observed == pytest.approx(0.1)
+    assert failed.message.startswith("FAIL: failing in more than 0.05 of all episodes;")
+    # A low return is a failure where one says so, and the baseline's failures are not counted.
+    low = [500.0] * 9 + [100.0]
+    verdicts = [
+        judge(table(low * 40), table(same), failure_below=below, **terms).verdict
+        for below in (100, 101)
+    ]
+    assert verdicts == ["PASS", "FAIL"]
+
+
+def test_the_worst_tenth_is_held_against_the_return_that_is_asked_for():
+    rng = np.random.default_rng(5)
+    # Nine in ten return 400 to 500, one in ten 100 to 200: a CVaR 10 % of 150.
+    returns = np.where(rng.random(4000) < 0.1, rng.uniform(100, 200, 4000), rng.uniform(400, 500))
+    both = {
+        limit: judge(
+            table(returns), table(returns), bounds=(0, 500), margin=0.2, min_cvar=limit
+        ).rulings[1]
+        for limit in (110.0, 150.0, 190.0)
+    }
+    assert [ruling.verdict for ruling in both.values()] == ["PASS", "INCONCLUSIVE", "FAIL"]
+    assert both[150.0].observed == pytest.approx(150, abs=5)
+    with pytest.raises(ValueError, match=r"within the bounds 0 to 500. Received: min_cvar=500"):
+        judge(table(returns), table(returns), bounds=(0, 500), min_cvar=500)
+
+
+def test_fail_takes_one_claim_and_pass_takes_all():
+    rng = np.random.default_rng(6)
+    returns = rng.uniform(400, 500, 600)
+    verdict = judge(table(returns), table(returns), bounds=(0, 500), min_cvar=480.0)
+    assert [ruling.verdict for ruling in verdict.rulings] == ["PASS", "FAIL"]
+    assert verdict.verdict == "FAIL"
+    few = judge(table(returns[:120]), table(returns[:120]), bounds=(0, 500), min_cvar=300.0)
+    assert [ruling.verdict for ruling in few.rulings] == ["PASS", "INCONCLUSIVE"]
+    assert few.verdict == "INCONCLUSIVE"
+    assert "above 300 in the mean of its worst tenth" in few.message
+    # About how many more it names is about how many more it takes.
+    enough = judge(table(returns), table(returns), bounds=(0, 500), min_cvar=300.0)
+    assert enough.verdict == "PASS"
+    assert 120 + few.episodes_needed == pytest.approx(enough.decided_after, rel=0.2)
+
+
+def test_only_what_passes_with_all_before_it_is_accepted():
+    assert accepted_in_order({"a": "PASS", "b": "INCONCLUSIVE", "c": "PASS"}) == ["a"]
+    assert accepted_in_order({"a": "FAIL", "b": "PASS"}) == []
+    assert accepted_in_order({"a": "PASS", "b": "PASS"}) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ({"margin_return": 0.0}, "margin_return is the loss of return allowed, above 0"),
+        ({"margin_return": np.nan}, "margin_return is a finite return"),
+        ({"margin_return": 1.0, "floor": 0.0}, "Leave one out"),
+        ({"max_failure_rate": 1}, "max_failure_rate=1. For 1% write 0.01"),
+        ({"failure_below": 10.0}, "Give max_failure_rate"),
+        ({"min_cvar": np.inf}, "min_cvar is a finite return"),
+    ],
+)
+def test_terms_that_make_no_sense_are_refused(terms, message):
+    with pytest.raises(ValueError, match=message):
+        Terms(**terms)

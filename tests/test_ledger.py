@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 
 import numpy as np
@@ -11,8 +12,9 @@ from artifacts import BALANCES, FALLS, linear
 from tfdrlprune import runtime
 from tfdrlprune.deployment import artifact
 from tfdrlprune.deployment.exporter import export
-from tfdrlprune.evidence.ledger import agreement, measure_stage
+from tfdrlprune.evidence.ledger import Ledger, agreement, broken_by, last_safe
 from tfdrlprune.evidence.rollouts import roll_out, seeds_for
+from tfdrlprune.evidence.terms import Terms
 from tfdrlprune.specs import ArraySpec, Head
 
 SEEDS = seeds_for("judging", 0, 20)
@@ -28,9 +30,17 @@ def folders(tmp_path_factory):
     return root
 
 
+def beside_dense(folders, name, env="CartPole-v1", seeds=SEEDS, **options):
+    """Returns the ledger's rows for the dense policy and another one."""
+    with Ledger(env, seeds, **options) as ledger:
+        ledger.add("dense", folders / "dense")
+        ledger.add(name, folders / name)
+    return ledger.rows()
+
+
 @pytest.fixture(scope="module")
 def dense(folders):
-    return measure_stage("dense", folders / "dense", "CartPole-v1", SEEDS)
+    return Ledger("CartPole-v1", SEEDS).add("dense", folders / "dense")
 
 
 def test_a_stage_counts_what_is_in_the_file(folders, dense):
@@ -53,7 +63,7 @@ def test_a_baseline_is_not_judged_and_agrees_with_nobody(dense):
 
 
 def test_a_policy_that_falls_fails_and_zeros_are_seen(folders, dense):
-    bad = measure_stage("bad", folders / "bad", "CartPole-v1", SEEDS, baseline=dense)
+    bad = beside_dense(folders, "bad")[1]
     assert bad.verdict == "FAIL"
     assert bad.gate.margin == 0.05
     assert bad.sparsity == 0.75
@@ -61,7 +71,7 @@ def test_a_policy_that_falls_fails_and_zeros_are_seen(folders, dense):
 
 
 def test_agreement_is_measured_where_the_baseline_goes(folders, dense):
-    pruned = measure_stage("pruned", folders / "pruned", "CartPole-v1", SEEDS, baseline=dense)
+    dense, pruned = beside_dense(folders, "pruned")
     by_hand = np.mean(
         (dense.visited @ np.float32([0.1, 0.2, 1, 1]) > 0)
         == (dense.visited @ np.float32([0, 0, 1, 1]) > 0)
@@ -83,8 +93,7 @@ def test_a_stage_holds_the_keys_that_scripts_rely_on(dense):
 
 
 def test_without_an_environment_the_test_vectors_are_measured_and_nothing_is_judged(folders):
-    first = measure_stage("dense", folders / "dense", None, [])
-    other = measure_stage("pruned", folders / "pruned", None, [], baseline=first)
+    first, other = beside_dense(folders, "pruned", None, [])
     assert len(first.visited) == 64
     assert first.latency_us["median"] > 0
     assert (other.returns, other.verdict) == (None, None)
@@ -97,19 +106,58 @@ def test_an_environment_without_known_bounds_leaves_the_stage_inconclusive(folde
     def unknown():
         return gym.make("CartPole-v1")
 
-    stage = measure_stage("pruned", folders / "pruned", unknown, SEEDS, baseline=dense)
+    stage = beside_dense(folders, "pruned", unknown)[1]
     assert (stage.verdict, stage.gate) == ("INCONCLUSIVE", None)
 
 
 def test_bounds_that_do_not_hold_are_told_with_the_baseline_already(folders):
     with pytest.raises(ValueError, match="outside the return bounds 0 to 1"):
-        measure_stage("dense", folders / "dense", "CartPole-v1", SEEDS, bounds=(0.0, 1.0))
+        Ledger("CartPole-v1", SEEDS, Terms(bounds=(0.0, 1.0))).add("dense", folders / "dense")
 
 
-def test_a_baseline_without_episodes_cannot_judge(folders):
-    first = measure_stage("dense", folders / "dense", None, [])
-    with pytest.raises(ValueError, match="measured without an environment"):
-        measure_stage("pruned", folders / "pruned", "CartPole-v1", SEEDS, baseline=first)
+def test_until_decided_both_play_only_as_long_as_the_gate_needs(folders):
+    seeds = seeds_for("judging", 0, 200)
+    dense, bad = beside_dense(folders, "bad", seeds=seeds, until_decided=True)
+    assert bad.verdict == "FAIL"
+    # In blocks of ten; the baseline plays what the comparison takes, and its summary is of that.
+    assert len(bad.episodes) == len(dense.episodes) == dense.returns["episodes"] < 60
+    assert len(bad.episodes) - bad.gate.decided_after < 10
+    # What is decided is what all episodes decide, on the same seeds.
+    whole = beside_dense(folders, "bad", seeds=seeds)[1]
+    assert len(whole.episodes) == 200
+    assert whole.gate.decided_after == bad.gate.decided_after
+    assert whole.episodes.returns[: len(bad.episodes)].tolist() == bad.episodes.returns.tolist()
+
+
+def test_a_candidate_that_is_not_judged_is_only_measured(folders):
+    ledger = Ledger("CartPole-v1", SEEDS)
+    ledger.add("bad", folders / "bad", judged=False)
+    row = ledger.add("dense", folders / "dense", judged=False)
+    assert (row.verdict, row.gate, row.agreement) == (None, None, None)
+    assert row.returns["episodes"] == 20
+
+
+def stage(dense, name, verdict):
+    return dataclasses.replace(dense, name=name, verdict=verdict)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "broken", "safe"),
+    [
+        (("PASS", "PASS", "PASS"), None, "int8"),
+        (("PASS", "PASS", "FAIL"), "int8", "float16"),
+        (("PASS", "INCONCLUSIVE", "FAIL"), "int8", "pruned"),
+        (("PASS", "INCONCLUSIVE", "PASS"), "float16", "pruned"),
+        (("FAIL", "PASS", "PASS"), "pruned", None),
+        ((None, None, None), None, None),
+    ],
+)
+def test_the_ledger_names_what_broke_the_policy_and_the_last_safe_stage(
+    dense, verdicts, broken, safe
+):
+    names = ("pruned", "float16", "int8")
+    rows = [dense, *(stage(dense, *each) for each in zip(names, verdicts, strict=True))]
+    assert (broken_by(rows), last_safe(rows)) == (broken, safe)
 
 
 def manifest_of(action: ArraySpec) -> artifact.Manifest:

@@ -23,15 +23,19 @@ def result():
 
 
 def test_every_stage_is_judged_on_its_artifact(result):
-    assert [row.name for row in result.report.rows()] == ["dense", "pruned", "int8", "small_dense"]
-    assert [row.precision for row in result.report.stages] == ["float32", "float32", "int8"]
+    assert [row.name for row in result.report.rows()] == [
+        *("dense", "pruned", "float16", "int8", "small_dense"),
+    ]
+    assert [row.precision for row in result.report.stages] == [
+        *("float32", "float32", "float16", "int8"),
+    ]
     for row in result.report.rows():
         assert row.returns["episodes"] == 30
         assert row.returns["mean"] > 400
 
 
 def test_the_sparsity_in_the_file_is_the_one_asked_for(result):
-    pruned, quantized = result.report.stages[1:]
+    pruned, _, quantized = result.report.stages[1:]
     assert pruned.sparsity == round(0.8 * 192) / 192
     assert pruned.sparsity <= quantized.sparsity < 0.95  # int8 rounds a few more to zero
 
@@ -54,7 +58,7 @@ def test_the_export_is_the_judged_artifact_with_its_report(result, tmp_path):
     assert manifest.sparsity.requested == 0.8
     assert manifest.parameters.dense == 4 * 32 + 32 + 32 * 2 + 2
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["stages"][2]["size_bytes"] == (tmp_path / "out" / "policy.tflite").stat().st_size
+    assert report["stages"][3]["size_bytes"] == (tmp_path / "out" / "policy.tflite").stat().st_size
     policy = runtime.load(tmp_path / "out")
     assert policy.action(np.array([0, 0, 0.1, 0.5], "float32")) == 1
     with pytest.raises(FileExistsError, match="force"):

@@ -13,10 +13,11 @@ from rich.console import Console
 
 from tfdrlprune.evidence.episodes import Episodes
 from tfdrlprune.evidence.gate import judge
-from tfdrlprune.evidence.ledger import StageRow
 from tfdrlprune.evidence.report import Report
+from tfdrlprune.evidence.stage import StageRow
 from tfdrlprune.evidence.statistics import summarize
 from tfdrlprune.evidence.table import cells
+from tfdrlprune.evidence.terms import Terms
 
 COUNT = 200
 BOUNDS = (0.0, 500.0)
@@ -32,7 +33,7 @@ DENSE = episodes(np.full(COUNT, 500.0))
 
 
 def row(name, table, *, beside=DENSE, **changes) -> StageRow:
-    gate = None if table is None or beside is None else judge(table, beside, bounds=BOUNDS)
+    gate = None if table is None or beside is None else judge(table, beside, Terms(bounds=BOUNDS))
     values = {
         "name": name,
         "precision": "float32",
@@ -61,7 +62,7 @@ def report(*, last=None, small=False, env="CartPole-v1", **changes) -> Report:
     ]
     if small:
         rows.append(row("small_dense", episodes(np.full(COUNT, 300.0)), nonzero=7_010))
-    return Report.of(rows, final="pruned", env=env, seed=3, command="tfdrlprune compress <x>")
+    return Report.of(rows, requested="pruned", env=env, seed=3, command="tfdrlprune compress <x>")
 
 
 class Page(HTMLParser):
@@ -128,7 +129,7 @@ def test_a_stage_without_a_verdict_says_why_and_is_valid_json():
 
 def test_the_final_stage_must_have_been_measured():
     with pytest.raises(ValueError, match="No stage is named 'int8'"):
-        Report.of([row("dense", DENSE, beside=None)], final="int8", env=None, seed=0)
+        Report.of([row("dense", DENSE, beside=None)], requested="int8", env=None, seed=0)
 
 
 def test_as_text_every_number_stands_on_its_stages_line():
@@ -158,7 +159,7 @@ def test_a_narrow_terminal_gets_one_column_a_stage_and_loses_no_number(width, fi
 
 def test_brackets_in_a_name_are_no_markup():
     rows = [row("dense", DENSE, beside=None), row("[red]x[/]", DENSE)]
-    assert "[red]x[/]" in str(Report.of(rows, final="[red]x[/]", env="CartPole-v1", seed=0))
+    assert "[red]x[/]" in str(Report.of(rows, requested="[red]x[/]", env="CartPole-v1", seed=0))
 
 
 def test_the_page_says_the_verdict_first_and_then_the_numbers(page):
@@ -199,7 +200,7 @@ def test_the_page_is_the_same_for_the_same_numbers():
 
 
 def test_a_report_without_returns_has_no_plot():
-    nothing = Report.of([row("dense", None)], final="dense", env=None, seed=0)
+    nothing = Report.of([row("dense", None)], requested="dense", env=None, seed=0)
     assert "<svg" not in nothing.files()["report.html"].decode()
 
 

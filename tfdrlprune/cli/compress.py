@@ -26,6 +26,12 @@ from tfdrlprune.cli import exits, options, output, sources
 @options.recipe
 @options.gate
 @click.option(
+    "--fallback/--no-fallback",
+    default=True,
+    show_default=True,
+    help="Ship the last stage that passes where the one asked for does not.",
+)
+@click.option(
     "--small-dense",
     is_flag=True,
     help="Also teach a dense network of as few parameters, for comparison.",
@@ -39,9 +45,9 @@ def command(
     observations: Path | None,
     recipe_file: Path | None,
     episodes: int,
-    margin: float,
-    confidence: float,
-    bounds: tuple[float, float] | None,
+    until_decided: bool,
+    workers: int,
+    fallback: bool,
     small_dense: bool,
     out: Path,
     force: bool,
@@ -52,7 +58,7 @@ def command(
     """Makes the policy at SOURCE small, and writes the artifact with report.json and report.html.
 
     SOURCE is a run folder, a PolicySaver SavedModel or a Keras file. Exit codes: 0 PASS, 3 FAIL,
-    4 INCONCLUSIVE; with --observations alone nothing is judged.
+    4 INCONCLUSIVE, of the stage that was written; with --observations alone nothing is judged.
     """
     output.check_json(json_file)
     recipe = options.build_recipe(recipe_file, flags)
@@ -60,6 +66,7 @@ def command(
         env = sources.environment_of(source, env)
     if env is None and observations is None:
         raise click.UsageError(f"Give --env or --observations: {source} does not name its own.")
+    terms = options.build_terms(flags)
     from tfdrlprune.compression.bench import Judging
     from tfdrlprune.compression.pipeline import compress
     from tfdrlprune.deployment import artifact
@@ -76,7 +83,7 @@ def command(
             env,
             recipe,
             observations=batch,
-            judging=Judging(episodes, margin, confidence, bounds),
+            judging=Judging(episodes, terms, until_decided, fallback, workers),
             small_dense=small_dense,
             seed=seed,
             progress=progress,

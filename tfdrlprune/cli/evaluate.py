@@ -27,60 +27,74 @@ def command(
     env: str,
     baseline: Path | None,
     episodes: int,
-    margin: float,
-    confidence: float,
-    bounds: tuple[float, float] | None,
+    until_decided: bool,
+    workers: int,
     seed: int,
     json_file: Path | None,
+    **flags: Any,
 ) -> int:
     """Plays episodes with each artifact, all on the same seeds, and prints what they return.
 
     With --baseline the gate says for each whether it is not worse by more than the margin. Exit
-    codes then: 0 all PASS, 3 one FAILs, 4 one is INCONCLUSIVE.
+    codes then: 0 all PASS, 3 one FAILs, 4 one is INCONCLUSIVE. To choose among several, name them
+    from the safest to the smallest: those up to the first that does not pass are accepted.
     """
     output.check_json(json_file)
     from tfdrlprune.evidence.bounds import return_bounds
-    from tfdrlprune.evidence.ledger import measure_stage
+    from tfdrlprune.evidence.ledger import Ledger
     from tfdrlprune.evidence.rollouts import seeds_for
-    from tfdrlprune.evidence.table import Ledger
+    from tfdrlprune.evidence.table import Table
+    from tfdrlprune.evidence.verdict import accepted_in_order
 
+    terms = options.build_terms(flags)
+    if until_decided and baseline is None:
+        raise click.UsageError("--until-decided ends with the gate's verdict: give --baseline.")
     sources.check_environment(env)
     every = [*([baseline] if baseline else []), *folders]
+    names = [*([str(baseline)] if baseline else []), *_names(folders)]
     for folder in every:
         sources.check_artifact_fits(folder, env)
     if baseline is not None:
-        bounds = return_bounds(env, bounds)
-    seeds = seeds_for("judging", seed, episodes)
-    rows: list[Any] = []
-    with output.progress() as progress:
-        for folder in every:
-            name = str(folder)
-            rows.append(
-                measure_stage(
-                    name,
-                    folder,
-                    env,
-                    seeds,
-                    baseline=rows[0] if baseline and rows else None,
-                    bounds=bounds,
-                    margin=margin,
-                    confidence=confidence,
-                    progress=output.counting(progress, f"playing {name}", episodes),
-                )
-            )
-    output.show(Ledger(rows))
-    verdicts = {row.name: row.gate.to_json() for row in rows if row.gate}
+        return_bounds(env, terms.bounds)
+    seeds = seeds_for("judging", seed, episodes).tolist()
+    with (
+        output.progress() as progress,
+        Ledger(
+            *(env, seeds, terms),
+            until_decided=until_decided,
+            workers=workers,
+            progress=lambda name, done, total: progress(f"playing {name}", done, total),
+        ) as ledger,
+    ):
+        for name, folder in zip(names, every, strict=True):
+            ledger.add(name, folder, judged=baseline is not None)
+    rows = ledger.rows()
+    output.show(Table(rows))
+    verdicts = {row.name: row.gate for row in rows if row.gate}
     for name, verdict in verdicts.items():
-        output.show(f"{name}: {verdict['message']}")
+        output.show(f"{name}: {verdict.message}")
+    accepted = accepted_in_order({name: each.verdict for name, each in verdicts.items()})
+    if len(verdicts) > 1:
+        output.show(f"Accepted, in the order given: {', '.join(accepted) or 'none'}.")
     artifacts = [row.to_json() for row in rows]
     output.write_json(
         json_file,
         {
             "artifacts": artifacts,
             "baseline": artifacts[0] if baseline else None,
-            "gates": verdicts,
+            "gates": {name: each.to_json() for name, each in verdicts.items()},
+            "accepted": accepted if baseline else None,
             "environment": env,
-            "seeds": {"seed": seed, "episodes": seeds.tolist()},
+            "seeds": {"seed": seed, "episodes": seeds},
         },
     )
     return exits.of_verdicts(row.verdict for row in rows)
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Returns the folders as the table names them; one that is named twice gets a number."""
+    names = [str(folder) for folder in folders]
+    return [
+        name if name not in names[:index] else f"{name} ({index + 1})"
+        for index, name in enumerate(names)
+    ]

@@ -6,11 +6,14 @@ import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from tfdrlprune.recipe import Recipe
+
+if TYPE_CHECKING:
+    from tfdrlprune.evidence.terms import Terms
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -71,7 +74,7 @@ def out(command: Command) -> Command:
 
 
 def gate(command: Command) -> Command:
-    """Adds what the gate is asked: ``--episodes --margin --confidence --return-bounds``."""
+    """Adds what the gate is asked, and how episodes are played; see `build_terms`."""
     options = (
         click.option(
             *("--episodes",),
@@ -87,6 +90,8 @@ def gate(command: Command) -> Command:
             show_default=True,
             help="Relative loss allowed.",
         ),
+        click.option("--margin-return", type=float, help="Loss allowed as a return instead."),
+        click.option("--floor", type=float, help="Return that a relative loss counts from."),
         click.option(
             *("--confidence",),
             type=FRACTION,
@@ -102,10 +107,36 @@ def gate(command: Command) -> Command:
             callback=_ordered,
             help="Numbers that no return can leave; known for the classic tasks.",
         ),
+        click.option(
+            "--max-failure-rate", type=FRACTION, help="Share of episodes that may fail, at most."
+        ),
+        click.option("--failure-below", type=float, help="A return below it is a failure too."),
+        click.option(
+            "--min-cvar", type=float, help="Mean return of the worst tenth of episodes, at least."
+        ),
+        click.option(
+            "--until-decided",
+            is_flag=True,
+            help="End playing as soon as the gate has decided; --episodes at most.",
+        ),
+        click.option(
+            *("--workers",),
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="Processes that play episodes.",
+        ),
     )
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def build_terms(flags: dict[str, Any]) -> Terms:
+    """Returns the terms of the gate that the flags say."""
+    from tfdrlprune.evidence.terms import Terms
+
+    return Terms(**{field.name: flags[field.name] for field in dataclasses.fields(Terms)})
 
 
 def _ordered(

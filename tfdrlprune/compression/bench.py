@@ -6,16 +6,17 @@ import dataclasses
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tfdrlprune.deployment import artifact
 from tfdrlprune.deployment.exporter import export
-from tfdrlprune.evidence.bounds import Bounds
-from tfdrlprune.evidence.ledger import StageRow, measure_stage
+from tfdrlprune.evidence.ledger import Ledger
 from tfdrlprune.evidence.report import Report
 from tfdrlprune.evidence.rollouts import record_observations, seeds_for
+from tfdrlprune.evidence.stage import StageRow
+from tfdrlprune.evidence.terms import Terms
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.recipe import Recipe
 from tfdrlprune.simulation import Environment
@@ -31,20 +32,25 @@ class Judging:
     Attributes:
         episodes: on each stage's artifact, the same seeds for all. A verdict on policies that do
             not differ takes about 90 on CartPole; on such as differ a little, more.
-        margin: relative loss that the gate allows.
-        confidence: of the gate.
-        bounds: numbers that no return can leave; None takes the known ones of the environment, and
-            where there are none, nothing is decided.
+        terms: of the gate. Without bounds the known ones of the environment are taken, and where
+            there are none, nothing is decided.
+        until_decided: whether playing ends as soon as the gate has decided.
+        fallback: whether the last stage that is safe is shipped where the requested one is not;
+            stages are then tested in order.
+        workers: processes that play.
     """
 
     episodes: int = 200
-    margin: float = 0.05
-    confidence: float = 0.95
-    bounds: Bounds | None = None
+    terms: Terms = field(default_factory=Terms)
+    until_decided: bool = False
+    fallback: bool = True
+    workers: int = 1
 
 
 class Bench:
     """Exports stages into a temporary folder and measures them there.
+
+    A context manager where there are several workers: leaving it ends their processes.
 
     Args:
         env: what the artifacts run in; None measures what needs no environment.
@@ -66,9 +72,21 @@ class Bench:
         self._env, self._judging, self._seed = env, judging, seed
         self._observations = observations
         self._progress = progress or (lambda what, done, total: None)
-        self._rows: list[StageRow] = []
-        self._seeds = seeds_for("judging", seed, judging.episodes)
+        self._ledger = Ledger(
+            env,
+            seeds_for("judging", seed, judging.episodes).tolist(),
+            judging.terms,
+            until_decided=judging.until_decided,
+            workers=judging.workers,
+            progress=lambda name, done, total: self._progress(f"judging {name}", done, total),
+        )
         self._folder = tempfile.TemporaryDirectory(prefix="tfdrlprune-")
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ledger.__exit__()
 
     def add(
         self,
@@ -105,28 +123,23 @@ class Bench:
             dense_parameters=dense_parameters,
             requested_sparsity=recipe.sparsity if recipe else None,
         )
-        row = measure_stage(
-            name,
-            folder,
-            self._env,
-            self._seeds,
-            baseline=self._rows[0] if self._rows else None,
-            bounds=self._judging.bounds,
-            margin=self._judging.margin,
-            confidence=self._judging.confidence,
-            progress=lambda done: self._progress(f"judging {name}", done, len(self._seeds)),
-        )
-        self._rows.append(row)
-        return row
+        return self._ledger.add(name, folder)
 
-    def report(self, final: str, command: str | None = None) -> Report:
+    def report(self, requested: str, command: str | None = None) -> Report:
         """Returns what was measured.
 
         Args:
-            final: name of the stage that the verdict is about.
+            requested: name of the stage that was asked for.
             command: that makes this report again.
         """
-        return Report.of(self._rows, final=final, env=self._env, seed=self._seed, command=command)
+        return Report.of(
+            self._ledger.rows(),
+            requested=requested,
+            env=self._env,
+            seed=self._seed,
+            fallback=self._judging.fallback,
+            command=command,
+        )
 
     def write(self, report: Report, folder: str | os.PathLike[str], *, force: bool = False) -> Path:
         """Writes the report's final artifact, as it was judged, with the report beside it.

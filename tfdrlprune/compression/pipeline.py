@@ -76,7 +76,8 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
 
     The policy is pruned gradually while its dense self teaches it on the states that it visits
     (see `distill`), then exported in the recipe's precision. Dense, pruned and final artifact are
-    each run in the environment on the same seeds, which nothing else has used.
+    each run in the environment on the same seeds, which nothing else has used. Where the final one
+    does not pass, the last stage that is safe is taken instead (`Judging.fallback`).
 
     Args:
         policy: trained; it is left as it is.
@@ -109,35 +110,47 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
         _check_fit(teacher, env)
     lesson, pruner = _pruned_lesson(teacher, recipe, settings, seed)
     student = lesson.student
-    bench = Bench(env, judging, seed, observations, progress)
-    bench.add("dense", teacher)
+    with Bench(env, judging, seed, observations, progress) as bench:
+        bench.add("dense", teacher)
 
-    def give(lesson: Lesson, what: str, by: Pruner | None) -> None:
-        teach(
-            lesson,
-            env,
-            pruner=by,
-            observations=observations,
-            progress=lambda done, total, news: tell(f"{what}: {news}", done, total),
-        )
+        def give(lesson: Lesson, what: str, by: Pruner | None) -> None:
+            teach(
+                lesson,
+                env,
+                pruner=by,
+                observations=observations,
+                progress=lambda done, total, news: tell(f"{what}: {news}", done, total),
+            )
 
-    give(lesson, "pruning", pruner)
-    pruner.masks.remove()
-    small = student.replace(source=f"{teacher.source}, pruned".lstrip(", "))
-    made: dict[str, Any] = {
-        "dense_parameters": counting.dense_parameters(teacher),
-        "recipe": recipe,
-        "pruned_layers": _layers(pruner.masks.kernels),
-    }
-    row = bench.add("pruned", small, **made)
-    if recipe.precision != "float32":
-        bench.add(recipe.precision, small, precision=recipe.precision, **made)
-    if small_dense:
-        thin = narrowed(teacher, row.nonzero)
-        give(Lesson(teacher, thin, settings, seed), "small dense", None)
-        bench.add("small_dense", thin)
-    final = "pruned" if recipe.precision == "float32" else recipe.precision
-    return Result(small, recipe, bench.report(final, command), bench)
+        give(lesson, "pruning", pruner)
+        pruner.masks.remove()
+        small = student.replace(source=f"{teacher.source}, pruned".lstrip(", "))
+        made: dict[str, Any] = {
+            "dense_parameters": counting.dense_parameters(teacher),
+            "recipe": recipe,
+            "pruned_layers": _layers(pruner.masks.kernels),
+        }
+        row = bench.add("pruned", small, **made)
+        for precision in _precisions(recipe, judging):
+            bench.add(precision, small, precision=precision, **made)
+        if small_dense:
+            thin = narrowed(teacher, row.nonzero)
+            give(Lesson(teacher, thin, settings, seed), "small dense", None)
+            bench.add("small_dense", thin)
+    requested = "pruned" if recipe.precision == "float32" else recipe.precision
+    return Result(small, recipe, bench.report(requested, command), bench)
+
+
+def _precisions(recipe: Recipe, judging: Judging) -> list[str]:
+    """Returns the precisions to export and judge after float32, the one asked for last.
+
+    With a fallback float16 comes before every integer form, since it is tested in its order or
+    not at all.
+    """
+    if recipe.precision == "float32":
+        return []
+    between = ["float16"] if judging.fallback and recipe.precision != "float16" else []
+    return [*between, recipe.precision]
 
 
 def _check_fit(policy: Policy, env: Environment) -> None:

@@ -33,8 +33,9 @@ def bets(values: Floats, mean: Floats | float) -> Floats:
     # Means and variances with a first guess of 1/2 and 1/4 counted as one value.
     average = (0.5 + np.cumsum(values, axis=0)) / (count + 1)
     variance = (0.25 + np.cumsum((values - average) ** 2, axis=0)) / (count + 1)
-    average = np.concatenate([np.full_like(values[:1], 0.5), average])
-    variance = np.concatenate([np.full_like(values[:1], 0.25), variance])
+    one = (1, *values.shape[1:])
+    average = np.concatenate([np.full(one, 0.5), average])
+    variance = np.concatenate([np.full(one, 0.25), variance])
     gain = average - mean
     best: Floats = np.clip(gain / (variance + gain**2), 0.0, _STAKE / np.asarray(mean))
     return best

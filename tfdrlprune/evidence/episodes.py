@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,20 @@ class Episodes:
     def failed(self) -> NDArray[np.bool_]:
         """Whether each episode failed: the environment crashed or gave what is not finite."""
         return np.isin(self.outcomes, _FAILURES)
+
+    def first(self, count: int) -> Episodes:
+        """Returns the first ``count`` episodes."""
+        return Episodes(*(column[:count] for column in vars(self).values()))
+
+    @staticmethod
+    def joined(parts: Sequence[Episodes]) -> Episodes:
+        """Returns the episodes of several tables, one after another; at least one table."""
+        seeds, returns, lengths, outcomes = (
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("seeds", "returns", "lengths", "outcomes")
+        )
+        reasons = tuple(reason for part in parts for reason in part.reasons)
+        return Episodes(seeds, returns, lengths, outcomes, reasons)
 
     def scores(self, worst: float | None = None) -> NDArray[np.float64]:
         """Returns the returns with that of each failed episode replaced by ``worst``.

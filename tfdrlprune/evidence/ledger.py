@@ -1,4 +1,7 @@
-"""One stage of a compression, measured on its artifact: return, size, latency and verdict."""
+"""The ledger of a compression: every stage measured on its artifact, and judged beside the first.
+
+It names the stage that broke the policy, and the last one that is safe to ship.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,7 @@ import dataclasses
 import gzip
 import io
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +20,13 @@ from tfdrlprune.deployment import artifact
 from tfdrlprune.evidence import latency
 from tfdrlprune.evidence.bounds import Bounds, return_bounds
 from tfdrlprune.evidence.episodes import Episodes
-from tfdrlprune.evidence.gate import INCONCLUSIVE, Verdict, judge
-from tfdrlprune.evidence.rollouts import record_observations, roll_out
+from tfdrlprune.evidence.gate import judge
+from tfdrlprune.evidence.rollouts import record_observations
+from tfdrlprune.evidence.series import Players, Series
+from tfdrlprune.evidence.stage import StageRow
 from tfdrlprune.evidence.statistics import summarize
+from tfdrlprune.evidence.terms import Terms
+from tfdrlprune.evidence.verdict import FAIL, INCONCLUSIVE, Verdict, accepted_in_order
 from tfdrlprune.simulation import Environment
 from tfdrlprune.specs import Array, flatten, pack_like
 
@@ -29,127 +35,175 @@ _VISITED = 1_000
 _RECORDED_EPISODES = 5
 # A continuous action agrees if it is this near, as a fraction of its range.
 _NEAR = 0.01
+# Pairs of episodes between two looks, where playing ends with the verdict.
+_BLOCK = 10
+
+# (what is going on, episodes played, episodes in all)
+Progress = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True)
-class StageRow:
-    """What was measured of one artifact.
+class Ledger:
+    """Measures artifacts by running their bytes, the first as the baseline of the others.
 
-    Attributes:
-        name: of the stage.
-        precision: of the artifact.
-        parameters: numbers in the file.
-        nonzero: of these, how many are not zero.
-        sparsity: over the kernels that the recipe may prune, in [0, 1].
-        size_bytes: of the model file.
-        gzip_bytes: of the model file, compressed at level 9.
-        latency_us: ``median`` and ``p99`` of one action, called in a row on one core.
-        agreement: share of the baseline's visited states on which both act alike (continuous
-            actions: within 1 % of their range); None without a baseline.
-        returns: the ``return`` block of ``report.json``; None without an environment.
-        verdict: ``"PASS"``, ``"FAIL"``, ``"INCONCLUSIVE"``; None where there is nothing to judge.
-        gate: the whole verdict; None where the gate could not be asked.
-        episodes: behind ``returns``.
-        visited: observations of the baseline, nested, [count, ...].
-        actions: of this stage on them, [count, ...].
-    """
-
-    name: str
-    precision: str
-    parameters: int
-    nonzero: int
-    sparsity: float
-    size_bytes: int
-    gzip_bytes: int
-    latency_us: Mapping[str, float]
-    agreement: float | None
-    returns: Mapping[str, Any] | None
-    verdict: str | None
-    gate: Verdict | None = dataclasses.field(repr=False)
-    episodes: Episodes | None = dataclasses.field(repr=False)
-    visited: Any = dataclasses.field(repr=False)
-    actions: Array = dataclasses.field(repr=False)
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the stage as ``report.json`` holds it."""
-        return {
-            "name": self.name,
-            "precision": self.precision,
-            "parameters": self.parameters,
-            "nonzero": self.nonzero,
-            "sparsity": self.sparsity,
-            "size_bytes": self.size_bytes,
-            "gzip_bytes": self.gzip_bytes,
-            "latency_us": dict(self.latency_us),
-            "agreement": self.agreement,
-            "return": None if self.returns is None else dict(self.returns),
-            "verdict": self.verdict,
-        }
-
-
-def measure_stage(  # noqa: PLR0913  a call names what it sets
-    name: str,
-    folder: str | os.PathLike[str],
-    env: Environment | None,
-    seeds: Iterable[int],
-    *,
-    baseline: StageRow | None = None,
-    bounds: Bounds | None = None,
-    margin: float = 0.05,
-    confidence: float = 0.95,
-    progress: Callable[[int], None] | None = None,
-) -> StageRow:
-    """Returns what an artifact does, all of it measured by running its bytes.
+    A context manager where there are several workers: leaving it ends their processes.
 
     Args:
-        name: of the stage.
-        folder: the artifact.
         env: registered id, factory or environment. None measures what needs no environment, on the
-            artifact's own test vectors.
-        seeds: of the episodes; the baseline's for a paired comparison.
-        baseline: the dense stage, measured before on the same seeds. None makes this the baseline.
-        bounds: numbers that no return can leave. None takes the known ones of the environment;
-            where there are none, a stage beside a baseline is inconclusive.
-        margin: relative loss that the gate allows.
-        confidence: of the gate.
-        progress: called with the number of episodes played.
-
-    Raises:
-        FileNotFoundError, ValueError: no artifact, or a damaged one; the environment is unknown or
-            does not fit; a return outside the bounds, which is told with the baseline already.
+            artifacts' own test vectors.
+        seeds: of the episodes, the same for all.
+        terms: of the gate. Without bounds the known ones of the environment are taken; where there
+            are none, a stage beside a baseline is inconclusive.
+        until_decided: whether playing ends as soon as the gate has decided; the baseline then plays
+            as many episodes as the longest comparison takes. Without it all play all.
+        workers: processes that play.
+        progress: called while episodes are played.
     """
-    policy = runtime.load(folder)
-    manifest = policy.manifest
-    content = artifact.read_file(folder, manifest, artifact.MODEL_FILE)
-    episodes = None if env is None else roll_out(policy, env, seeds, progress=progress)
-    visited = _visited(policy, folder, env) if baseline is None else baseline.visited
-    actions = np.asarray(policy.action(visited))
-    allowed = known_bounds(env, bounds)
-    gate, verdict = None, None
-    if episodes is not None and allowed is not None:
-        # The baseline beside itself: bounds that don't hold are told before there is more work.
-        other = episodes if baseline is None else _episodes_of(baseline)
-        gate = judge(episodes, other, margin=margin, confidence=confidence, bounds=allowed)
-    if episodes is not None and baseline is not None:
-        verdict = INCONCLUSIVE if gate is None else gate.verdict
-    return StageRow(
-        name=name,
-        precision=manifest.precision,
-        parameters=manifest.parameters.total,
-        nonzero=manifest.parameters.nonzero,
-        sparsity=manifest.sparsity.achieved,
-        size_bytes=len(content),
-        gzip_bytes=len(gzip.compress(content, 9, mtime=0)),
-        latency_us=latency.measure(policy, visited),
-        agreement=None if baseline is None else agreement(actions, baseline.actions, manifest),
+
+    def __init__(
+        self,
+        env: Environment | None,
+        seeds: Sequence[int],
+        terms: Terms | None = None,
+        *,
+        until_decided: bool = False,
+        workers: int = 1,
+        progress: Progress | None = None,
+    ):
+        terms = terms or Terms()
+        self._env, self._seeds = env, seeds
+        self._terms = dataclasses.replace(terms, bounds=known_bounds(env, terms.bounds))
+        self._until_decided = until_decided
+        self._players = Players(workers)
+        self._progress = progress or (lambda what, done, total: None)
+        self._rows: list[StageRow] = []
+        self._baseline: Series | None = None
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._players.close()
+
+    def add(self, name: str, folder: str | os.PathLike[str], *, judged: bool = True) -> StageRow:
+        """Measures an artifact, and returns what was found.
+
+        Args:
+            name: of the stage.
+            folder: the artifact.
+            judged: whether it is held against the baseline; the first is the baseline.
+
+        Raises:
+            FileNotFoundError, ValueError: no artifact, or a damaged one; the environment is unknown
+                or does not fit; a return outside the bounds.
+        """
+        policy = runtime.load(folder)
+        manifest = policy.manifest
+        content = artifact.read_file(folder, manifest, artifact.MODEL_FILE)
+        first = self._rows[0] if self._rows and judged else None
+        episodes, gate = self._play(name, folder, first is not None)
+        visited = _visited(policy, folder, self._env) if first is None else first.visited
+        actions = np.asarray(policy.action(visited))
+        verdict = INCONCLUSIVE if first is not None and episodes is not None else None
+        row = StageRow(
+            name=name,
+            precision=manifest.precision,
+            parameters=manifest.parameters.total,
+            nonzero=manifest.parameters.nonzero,
+            sparsity=manifest.sparsity.achieved,
+            size_bytes=len(content),
+            gzip_bytes=len(gzip.compress(content, 9, mtime=0)),
+            latency_us=latency.measure(policy, visited),
+            agreement=None if first is None else agreement(actions, first.actions, manifest),
+            returns=self._summary(episodes),
+            verdict=verdict if gate is None else gate.verdict,
+            gate=gate,
+            episodes=episodes,
+            visited=visited,
+            actions=actions,
+        )
+        self._rows.append(row)
+        return row
+
+    def rows(self) -> list[StageRow]:
+        """Returns all stages; the baseline with every episode that it has played by now."""
+        if self._baseline is None or not self._rows:
+            return list(self._rows)
+        played = self._baseline.played
+        first = dataclasses.replace(self._rows[0], episodes=played, returns=self._summary(played))
+        return [first, *self._rows[1:]]
+
+    def _play(
+        self, name: str, folder: str | os.PathLike[str], beside: bool
+    ) -> tuple[Episodes | None, Verdict | None]:
+        """Returns the episodes of an artifact, and the verdict on it beside the baseline."""
+        if self._env is None:
+            return None, None
+        total = len(self._seeds)
+        series = Series(
+            self._players,
+            folder,
+            self._env,
+            self._seeds,
+            lambda done: self._progress(name, done, total),
+        )
+        if not beside:
+            return self._play_first(series), None
+        assert self._baseline is not None
+        verdict = None
+        looks = range(_BLOCK, total, _BLOCK) if self._until_decided else ()
+        for count in (*looks, total):
+            theirs = self._baseline.first(count)
+            ours = series.first(count)
+            verdict = None if self._terms.bounds is None else judge(ours, theirs, self._terms)
+            if verdict is not None and verdict.verdict != INCONCLUSIVE:
+                break
+        return series.played, verdict
+
+    def _play_first(self, series: Series) -> Episodes:
+        fresh = self._baseline is None
+        # Of a baseline that may not have to play all, a first block.
+        short = fresh and self._until_decided and self._terms.bounds is not None
+        episodes = series.first(min(_BLOCK, len(series)) if short else len(series))
+        if self._terms.bounds is not None:
+            # Beside itself: bounds that don't hold are told before there is more work.
+            judge(episodes, episodes, self._terms)
+        if fresh:
+            self._baseline = series
+        return episodes
+
+    def _summary(self, episodes: Episodes | None) -> dict[str, Any] | None:
+        if episodes is None:
+            return None
         # A failed episode counts here as it does in the gate.
-        returns=None if episodes is None else summarize(episodes, worst=allowed and allowed[0]),
-        verdict=verdict,
-        gate=None if baseline is None else gate,
-        episodes=episodes,
-        visited=visited,
-        actions=actions,
-    )
+        return summarize(episodes, worst=self._terms.bounds and self._terms.bounds[0])
+
+
+def broken_by(rows: Sequence[StageRow]) -> str | None:
+    """Returns the first stage that failed; if none did, the first that is not known to be safe.
+
+    None where every stage passed, or nothing was judged.
+
+    Args:
+        rows: in the order of the stages, the baseline first.
+    """
+    for verdict in (FAIL, INCONCLUSIVE):
+        for row in rows:
+            if row.verdict == verdict:
+                return row.name
+    return None
+
+
+def last_safe(rows: Sequence[StageRow]) -> str | None:
+    """Returns the last stage that passed together with all before it; None if not even the first.
+
+    Stages stand in the order of what they take away, which was fixed before any was judged: see
+    `accepted_in_order` for why one that passes after one that does not has no such promise.
+
+    Args:
+        rows: in the order of the stages, the baseline first.
+    """
+    accepted = accepted_in_order({row.name: row.verdict for row in rows[1:]})
+    return accepted[-1] if accepted else None
 
 
 def known_bounds(env: Environment | None, declared: Bounds | None) -> Bounds | None:
@@ -196,12 +250,3 @@ def _visited(policy: runtime.Policy, folder: Any, env: Environment | None) -> An
     if env is None:
         return vectors_of(folder, policy.manifest)
     return record_observations(policy, env, episodes=_RECORDED_EPISODES, max_count=_VISITED, seed=0)
-
-
-def _episodes_of(baseline: StageRow) -> Episodes:
-    if baseline.episodes is None:
-        raise ValueError(
-            f"The baseline {baseline.name!r} was measured without an environment, so nothing can "
-            "be judged beside it. Measure it in the same environment."
-        )
-    return baseline.episodes

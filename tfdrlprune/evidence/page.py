@@ -11,7 +11,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from tfdrlprune.evidence import table
-from tfdrlprune.evidence.ledger import StageRow
+from tfdrlprune.evidence.stage import StageRow
 
 if TYPE_CHECKING:
     from tfdrlprune.evidence.report import Report
@@ -41,7 +41,7 @@ def render(report: Report) -> str:
         report=report,
         title=f"{report.environment or 'Policy'}: {report.final.replace('_', ' ')}",
         verdict=report.verdict or "NOT JUDGED",
-        message=report.gate["message"].removeprefix(f"{report.verdict}: ").capitalize(),
+        message=report.message.removeprefix(f"{report.verdict}: ").capitalize(),
         summary=summary(report),
         columns=[table.COLUMNS[index] for index in used],
         lines=[[line[index] for index in used] for line in lines],

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tfdrlprune.evidence import machine, page, table
-from tfdrlprune.evidence.ledger import StageRow
+from tfdrlprune.evidence.ledger import broken_by, last_safe
+from tfdrlprune.evidence.stage import StageRow
+from tfdrlprune.evidence.verdict import INCONCLUSIVE, PASS
 from tfdrlprune.folders import atomic_folder
 from tfdrlprune.simulation import Environment
 
@@ -24,8 +26,11 @@ class Report:
     """All stages of a compression, each measured on its artifact, and the verdict on the last.
 
     Attributes:
-        stages: the dense baseline first.
-        final: name of the stage that is judged.
+        stages: the dense baseline first, then by what they take away.
+        requested: name of the stage that was asked for.
+        final: name of the stage that is shipped: the one requested, or the last that is safe.
+        in_order: whether a stage counts only if all before it passed, so that the final one could
+            be chosen among them.
         small_dense: a dense network of as many parameters as the final one has left; or None.
         environment: what the artifacts ran in; None if in nothing.
         seed: of the compression.
@@ -36,7 +41,9 @@ class Report:
     """
 
     stages: tuple[StageRow, ...]
+    requested: str
     final: str
+    in_order: bool
     small_dense: StageRow | None
     environment: str | None
     seed: int
@@ -49,27 +56,34 @@ class Report:
     def of(
         rows: Sequence[StageRow],
         *,
-        final: str,
+        requested: str,
         env: Environment | None,
         seed: int,
+        fallback: bool = False,
         command: str | None = None,
     ) -> Report:
         """Returns the report of measured stages.
 
         Args:
             rows: the baseline first; one named ``"small_dense"`` is kept apart from the stages.
-            final: name of the stage that the verdict is about.
+            requested: name of the stage that was asked for.
             env: what they ran in.
             seed: of the whole compression.
+            fallback: whether the last stage that is safe is taken where that one is not. Then
+                stages are tested in their order, else the requested one alone.
             command: that made it.
         """
         others = [row for row in rows if row.name != SMALL_DENSE]
-        if final not in [row.name for row in others]:
-            raise ValueError(f"No stage is named {final!r}: {[row.name for row in others]}.")
+        names = [row.name for row in others]
+        if requested not in names:
+            raise ValueError(f"No stage is named {requested!r}: {names}.")
+        others = others[: names.index(requested) + 1]
         episodes = others[0].episodes
         return Report(
             stages=tuple(others),
-            final=final,
+            requested=requested,
+            final=(last_safe(others) if fallback else None) or requested,
+            in_order=fallback,
             small_dense=next((row for row in rows if row.name == SMALL_DENSE), None),
             environment=_name(env),
             seed=seed,
@@ -86,33 +100,66 @@ class Report:
 
     @property
     def judged(self) -> StageRow:
-        """The stage that the verdict is about."""
+        """The stage that is shipped, and that the verdict is about."""
         return next(row for row in self.stages if row.name == self.final)
 
     @property
     def verdict(self) -> str | None:
         """``"PASS"``, ``"FAIL"`` or ``"INCONCLUSIVE"``; None where nothing could be judged."""
-        return self.judged.verdict
+        own = self.judged.verdict
+        if own == PASS and self.in_order and last_safe(self.stages) is None:
+            # One before it has not passed, and who falls back on others has to test in order.
+            return INCONCLUSIVE
+        return own
 
     @property
     def gate(self) -> dict[str, Any]:
-        """The gate's verdict on the final stage, as JSON values."""
+        """The verdict on the final stage with all that it rests on, as JSON values."""
         judged = self.judged
-        if judged.gate is not None:
-            return {"stage": self.final, **judged.gate.to_json()}
-        reason = (
-            "No environment was given, so nothing was judged in closed loop."
-            if judged.episodes is None
-            else "There is one stage only, and nothing to hold it against."
-            if judged is self.baseline
-            else f"INCONCLUSIVE: no bounds on returns are known for {self.environment}. Declare "
+        found = (
+            {"margin": None, "confidence": None}
+            | {"episodes": 0 if judged.episodes is None else len(judged.episodes)}
+            if judged.gate is None
+            else judged.gate.to_json()
+        )
+        return {
+            **{"stage": self.final, "requested": self.requested},
+            "broken_by": broken_by(self.stages),
+            **found,
+            **{"verdict": self.verdict, "message": self.message},
+        }
+
+    @property
+    def message(self) -> str:
+        """The verdict in words; where it is not about the stage that was asked for, why."""
+        own = self._said_of(self.judged)
+        culprit = broken_by(self.stages)
+        if culprit is None or culprit == self.final:
+            return own
+        broken = next(row for row in self.stages if row.name == culprit)
+        if self.final != self.requested:
+            return (
+                f"{own} {self.final} is shipped instead of {self.requested}, since {culprit} did "
+                f"not pass. {culprit}: {self._said_of(broken)}"
+            )
+        if self.verdict != self.judged.verdict:
+            return (
+                f"{self.verdict}: stages are tested in order, and {culprit} did not pass, so that "
+                f"{self.final} does not count. {culprit}: {self._said_of(broken)}"
+            )
+        return f"{own} What broke it: {culprit}."
+
+    def _said_of(self, row: StageRow) -> str:
+        if row.gate is not None:
+            return row.gate.message
+        if row.episodes is None:
+            return "No environment was given, so nothing was judged in closed loop."
+        if row is self.baseline:
+            return "There is one stage only, and nothing to hold it against."
+        return (
+            f"INCONCLUSIVE: no bounds on returns are known for {self.environment}. Declare "
             "them: --return-bounds LOW HIGH."
         )
-        episodes = 0 if judged.episodes is None else len(judged.episodes)
-        return {
-            **{"stage": self.final, "verdict": judged.verdict, "margin": None},
-            **{"confidence": None, "episodes": episodes, "message": reason},
-        }
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the content of ``report.json``."""
@@ -133,15 +180,15 @@ class Report:
         return [*self.stages, *([self.small_dense] if self.small_dense else [])]
 
     def __str__(self) -> str:
-        return f"{table.text(self.rows())}\n{self.gate['message']}"
+        return f"{table.text(self.rows())}\n{self.message}"
 
     def __rich__(self) -> Any:
         from rich.console import Group
         from rich.text import Text
 
         style = {"PASS": "bold green", "FAIL": "bold red"}.get(self.verdict or "", "bold yellow")
-        message = Text(self.gate["message"], style=style)
-        return Group(table.Ledger(self.rows()), message)
+        message = Text(self.message, style=style)
+        return Group(table.Table(self.rows()), message)
 
     def files(self) -> dict[str, bytes]:
         """Returns ``report.json`` and ``report.html`` by name."""

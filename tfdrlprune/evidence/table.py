@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from tfdrlprune.evidence.ledger import StageRow
+from tfdrlprune.evidence.stage import StageRow
 
 COLUMNS = (
     *("stage", "return (95 % interval)", "parameters", "non-zero", "sparsity"),
@@ -45,7 +45,7 @@ def number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-class Ledger:
+class Table:
     """The table for `rich`: one line a stage where it fits, else one column a stage.
 
     Columns (or lines) that are empty for all stages are left out.
@@ -88,14 +88,14 @@ def text(rows: Sequence[StageRow]) -> str:
 
     buffer = io.StringIO()
     console = Console(file=buffer, width=250, color_system=None, legacy_windows=False)
-    console.print(Ledger(rows))
+    console.print(Table(rows))
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
 
 
 def _empty_table() -> Any:
-    from rich.table import Table
+    from rich.table import Table as RichTable
 
-    return Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    return RichTable(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
 
 
 def _plain(cell: str) -> Any:

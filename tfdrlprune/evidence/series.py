@@ -1,0 +1,157 @@
+"""Episodes of an artifact, played when they are first asked for, in one process or in several."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
+from multiprocessing import get_context
+
+from tfdrlprune import runtime
+from tfdrlprune.deployment import artifact
+from tfdrlprune.evidence.episodes import Episodes
+from tfdrlprune.evidence.rollouts import roll_out
+from tfdrlprune.simulation import Environment
+
+# Tasks for each process of a block: few enough that starting environments costs little, enough
+# that a slow one holds up no other for long.
+_SHARES = 4
+
+
+class Players:
+    """Plays episodes of artifacts, in this process or in others of its own.
+
+    The table is the same for any number of processes, as long as the environment's reset with a
+    seed leaves nothing of the episode before. A context manager: leaving it ends the processes.
+
+    Args:
+        workers: processes; 1 plays in this one.
+
+    Raises:
+        ValueError: fewer than one worker.
+    """
+
+    def __init__(self, workers: int = 1):
+        if workers < 1:
+            raise ValueError(f"workers is at least 1. Received: workers={workers}.")
+        self._workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def play(
+        self,
+        folder: str | os.PathLike[str],
+        env: Environment,
+        seeds: Sequence[int],
+        progress: Callable[[int], None] | None = None,
+    ) -> Episodes:
+        """Returns one episode for each seed, in their order.
+
+        Args:
+            folder: of the artifact.
+            env: registered id, factory or environment; with several workers one that can be sent
+                to another process.
+            seeds: at least one.
+            progress: called with the number of episodes played.
+
+        Raises:
+            ValueError: the environment cannot be sent to another process; as `roll_out`.
+        """
+        if self._workers == 1:
+            return roll_out(_policy(str(folder)), env, seeds, progress=progress)
+        if self._pool is None:
+            _check_sendable(env)
+            # Spawned: a fork of a process that runs TensorFlow's threads can hang.
+            self._pool = ProcessPoolExecutor(self._workers, get_context("spawn"))
+        size = max(1, len(seeds) // (_SHARES * self._workers))
+        shares = [seeds[start : start + size] for start in range(0, len(seeds), size)]
+        played = [self._pool.submit(_play, str(folder), env, share) for share in shares]
+        parts = []
+        try:
+            for future in played:
+                parts.append(future.result())
+                if progress is not None:
+                    progress(sum(map(len, parts)))
+        finally:
+            for future in played:
+                future.cancel()
+        return Episodes.joined(parts)
+
+    def close(self) -> None:
+        """Ends the processes."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+    def __enter__(self) -> Players:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Series:
+    """The episodes of one artifact on given seeds, as many as were asked for so far.
+
+    Args:
+        players: play them.
+        folder: of the artifact.
+        env: as in `Players.play`.
+        seeds: of all episodes that there can be.
+        progress: called with the number of episodes played.
+    """
+
+    def __init__(
+        self,
+        players: Players,
+        folder: str | os.PathLike[str],
+        env: Environment,
+        seeds: Sequence[int],
+        progress: Callable[[int], None] | None = None,
+    ):
+        self._players, self._folder, self._env = players, folder, env
+        self._seeds = [int(seed) for seed in seeds]
+        self._progress = progress or (lambda done: None)
+        self.played: Episodes | None = None
+
+    def __len__(self) -> int:
+        return len(self._seeds)
+
+    def first(self, count: int) -> Episodes:
+        """Returns the first ``count`` episodes, of which those not played yet are played now."""
+        done = 0 if self.played is None else len(self.played)
+        if self.played is None or done < count:
+            fresh = self._players.play(
+                self._folder,
+                self._env,
+                self._seeds[done:count],
+                lambda more: self._progress(done + more),
+            )
+            self.played = fresh if self.played is None else Episodes.joined([self.played, fresh])
+        return self.played.first(count)
+
+
+def _policy(folder: str) -> runtime.Policy:
+    """Returns the artifact's policy, loaded once as long as its file is the same."""
+    return _loaded(folder, artifact.read(folder).files[artifact.MODEL_FILE].sha256)
+
+
+@lru_cache(maxsize=4)
+def _loaded(folder: str, sha256: str) -> runtime.Policy:
+    del sha256  # what tells a file from another that has its name
+    return runtime.load(folder)
+
+
+def _play(folder: str, env: Environment, seeds: Sequence[int]) -> Episodes:
+    return roll_out(_policy(folder), env, seeds)
+
+
+def _check_sendable(env: Environment) -> None:
+    try:
+        pickle.dumps(env)
+    except Exception as error:  # whatever an object's own pickling raises
+        raise ValueError(
+            "Several workers need an environment that can be sent to another process: a registered "
+            f"id, or a function at the top of a module. Received: {env!r} ({error})."
+        ) from error

@@ -1,0 +1,68 @@
+"""What was measured of one stage of a compression, on its artifact."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tfdrlprune.evidence.episodes import Episodes
+from tfdrlprune.evidence.verdict import Verdict
+from tfdrlprune.specs import Array
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """What was measured of one artifact.
+
+    Attributes:
+        name: of the stage.
+        precision: of the artifact.
+        parameters: numbers in the file.
+        nonzero: of these, how many are not zero.
+        sparsity: over the kernels that the recipe may prune, in [0, 1].
+        size_bytes: of the model file.
+        gzip_bytes: of the model file, compressed at level 9.
+        latency_us: ``median`` and ``p99`` of one action, called in a row on one core.
+        agreement: share of the baseline's visited states on which both act alike (continuous
+            actions: within 1 % of their range); None without a baseline.
+        returns: the ``return`` block of ``report.json``; None without an environment.
+        verdict: ``"PASS"``, ``"FAIL"``, ``"INCONCLUSIVE"``; None where there is nothing to judge.
+        gate: the whole verdict; None where the gate could not be asked.
+        episodes: behind ``returns``.
+        visited: observations of the baseline, nested, [count, ...].
+        actions: of this stage on them, [count, ...].
+    """
+
+    name: str
+    precision: str
+    parameters: int
+    nonzero: int
+    sparsity: float
+    size_bytes: int
+    gzip_bytes: int
+    latency_us: Mapping[str, float]
+    agreement: float | None
+    returns: Mapping[str, Any] | None
+    verdict: str | None
+    gate: Verdict | None = dataclasses.field(repr=False)
+    episodes: Episodes | None = dataclasses.field(repr=False)
+    visited: Any = dataclasses.field(repr=False)
+    actions: Array = dataclasses.field(repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the stage as ``report.json`` holds it."""
+        return {
+            "name": self.name,
+            "precision": self.precision,
+            "parameters": self.parameters,
+            "nonzero": self.nonzero,
+            "sparsity": self.sparsity,
+            "size_bytes": self.size_bytes,
+            "gzip_bytes": self.gzip_bytes,
+            "latency_us": dict(self.latency_us),
+            "agreement": self.agreement,
+            "return": None if self.returns is None else dict(self.returns),
+            "verdict": self.verdict,
+        }
