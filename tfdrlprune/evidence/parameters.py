@@ -21,7 +21,7 @@ import numpy as np
 from tfdrlprune.recipe.checks import did_you_mean
 
 WIND = "wind"
-FACTORS = (0.5, 0.75, 1.0, 1.25, 1.5)
+FACTORS = (0.5, 0.7, 1.0, 1.4, 2.0)
 _MOST_WIND = 20.0
 
 
