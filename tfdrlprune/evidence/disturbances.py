@@ -97,7 +97,7 @@ class NoisyObservation(_Seeded):
                 f"Received: {env.observation_space}. Leave the noise out."
             )
         self._spread = nested.map_leaves(
-            lambda leaf: None if leaf is None else fraction * leaf, std
+            lambda leaf: None if leaf is None else np.multiply(fraction, leaf), std
         )
         self._bounds = _bounds(env.observation_space)
 
@@ -185,9 +185,9 @@ class DroppedFrames(_Seeded):
         """Returns the environment's step, with the last observation seen if this one is lost."""
         observation, *rest = self.env.step(action)
         lost = self._generator.random() < self._probability
-        if not (lost and nested.finite(observation)):
-            self._keep(observation)
-        return (copy.deepcopy(self._seen), *rest)
+        if lost and nested.finite(observation):
+            return (copy.deepcopy(self._seen), *rest)
+        return (self._keep(observation), *rest)
 
     def _keep(self, observation: Any) -> Any:
         # Copied, since environments may reuse their arrays.

@@ -42,7 +42,7 @@ class Sweep:
         levels: made ascending and distinct, with the undisturbed one among them.
 
     Raises:
-        ValueError: no level but the undisturbed one; one that is not finite or out of its range.
+        ValueError: a level is not finite or out of its range.
     """
 
     name: str
@@ -58,11 +58,6 @@ class Sweep:
                     f"Received: {self.name}={level:g}."
                 )
         levels = tuple(sorted({float(level) for level in (*self.levels, self.undisturbed)}))
-        if len(levels) == 1:
-            raise ValueError(
-                f"A sweep of {self.name} needs a level other than the undisturbed "
-                f"{self.undisturbed:g}. Received: {list(self.levels)}."
-            )
         object.__setattr__(self, "levels", levels)
 
     @property
@@ -129,7 +124,7 @@ def default_sweeps(env: Environment) -> tuple[Sweep, ...]:
 
 
 def check_sweeps(sweeps: Iterable[Sweep], env: Environment, seed: int) -> None:
-    """Raises ValueError unless every sweep can be made of the environment, and comes once.
+    """Raises ValueError unless every sweep disturbs the environment, and comes once.
 
     Args:
         sweeps: asked for.
@@ -153,10 +148,18 @@ def check_sweeps(sweeps: Iterable[Sweep], env: Environment, seed: int) -> None:
                 f"Received: {made.observation_space}. Leave the noise out."
             )
         for sweep in sweeps:
+            found = None
             if sweep.name not in KINDS:
                 found = parameter(made, sweep.name, KINDS)
                 for level in sweep.levels:
                     found.check_level(level)
+            # Only now: of a misspelt name nobody knows which level is undisturbed.
+            if not sweep.disturbed:
+                raise ValueError(
+                    f"A sweep of {sweep.name} needs a level other than the undisturbed one. "
+                    f"Received: {sweep.name}={sweep.undisturbed:g}."
+                )
+            if found is not None:
                 found.check_holds(lambda: make(env), sweep.disturbed[0], seed)
     finally:
         made.close()
