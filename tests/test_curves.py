@@ -103,3 +103,14 @@ def test_the_same_sweeps_give_the_same_panels():
     assert curves.panels(FOUND) == curves.panels(FOUND)
     other = dataclasses.replace(FOUND, sweeps=(result("masspole", (2.0,)),))
     assert curves.panels(FOUND) != curves.panels(other)
+
+
+def test_all_panels_have_one_scale_that_holds_every_interval(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(curves.drawing, "svg", lambda figure, label, name: drawn.append(figure))
+    curves.panels(found(result("noise", (2.0,)), result("masspole", (10.0,))))
+    limits = [[axes.get_ylim() for axes in figure.axes] for figure in drawn]
+    assert limits[0] == limits[1]
+    # Means 0, 1, 2 and 10, each give or take 1: from -1 to 11, and 6 % of it around.
+    np.testing.assert_allclose(limits[0][0], (-1.72, 11.72))
+    assert limits[0][1] == (-1, 1)  # nothing changed

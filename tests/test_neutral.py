@@ -40,5 +40,5 @@ def test_other_spaces_have_a_first_action_nested_as_they_are():
 
 
 def test_a_space_without_one_is_told():
-    with pytest.raises(ValueError, match="A delay needs an action.*Text"):
+    with pytest.raises(ValueError, match=r"A delay needs an action.*Text"):
         neutral_action(Only(spaces.Text(3)))

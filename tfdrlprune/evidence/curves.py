@@ -35,10 +35,12 @@ def panels(robustness: Robustness) -> list[str]:
     """Returns one SVG element a sweep: mean returns above, what compression costs below.
 
     Each is readable from about 300 px of width, so that a page shows them in as many columns as
-    fit. Bands are the intervals; the lower part is `Point.change`, where below zero a candidate
-    loses more to the disturbance than the baseline does.
+    fit. All have the same scales. Bands are the intervals; the lower part is `Point.change`, where
+    below zero a candidate loses more to the disturbance than the baseline does.
     """
-    return [_panel(result, f"sweep{at}") for at, result in enumerate(robustness.sweeps)]
+    # One scale for all: a curve that stays looks flat beside one that falls.
+    scales = [_scale(robustness, choose) for choose in (_returns, _change)]
+    return [_panel(result, f"sweep{at}", scales) for at, result in enumerate(robustness.sweeps)]
 
 
 def text(robustness: Robustness) -> str:
@@ -100,20 +102,40 @@ def _plain(cell: str) -> Any:
     return Text(cell)  # never markup: a policy may be named [red]
 
 
-def _panel(result: SweepResult, name: str) -> str:
+def _returns(point: Point) -> Estimate | None:
+    return point.returns
+
+
+def _change(point: Point) -> Estimate | None:
+    return point.change
+
+
+def _scale(
+    robustness: Robustness, choose: Callable[[Point], Estimate | None]
+) -> tuple[float, float]:
+    """Returns what all estimates and intervals lie in, with some space around them."""
+    every = (p for each in robustness.sweeps for curve in each.curves for p in curve.points)
+    found = [estimate for point in every if (estimate := choose(point)) is not None]
+    ends = [end for each in found for end in (each.value, each.low, each.high) if end is not None]
+    space = 0.06 * (max(ends) - min(ends)) or 1.0
+    return min(ends) - space, max(ends) + space
+
+
+def _panel(result: SweepResult, name: str, scales: Sequence[tuple[float, float]]) -> str:
     figure = drawing.figure(3.9, 3.6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     heading, unit = title(result.sweep.name)
-    for axes, choose, label in (
-        (above, lambda point: point.returns, "return"),
-        (below, lambda point: point.change, "change of\ndifference"),
+    for axes, choose, label, scale in (
+        (above, _returns, "return", scales[0]),
+        (below, _change, "change of\ndifference", scales[1]),
     ):
         drawing.style(axes)
         axes.axvline(result.sweep.undisturbed, color=LINE, linewidth=1.5)
         axes.set_ylabel(label, color=INK, fontsize=8.5)
         for index, curve in enumerate(result.curves):
             _draw(axes, curve, choose, index)
-        axes.margins(x=0.04, y=0.12)
+        axes.margins(x=0.04)
+        axes.set_ylim(*scale)
         axes.locator_params(axis="y", nbins=4)
     below.axhline(0, color=MUTED, linewidth=1)
     below.set_xticks(result.sweep.levels, _tick_labels(result.sweep.levels))
