@@ -108,6 +108,7 @@ def test_noise_stops_at_the_bounds_and_hides_nothing_that_is_not_finite():
     plain = run(Toy(high=5.0), 0, 200)
     assert np.isnan(seen[2, 0])
     assert np.isposinf(seen[3, 0])
+    np.testing.assert_array_equal(seen[4:, 0], plain[4:, 0])  # beyond its bound, without noise
     # 10, 20, ... are above the bound of 5 already, so noise pushes them down only.
     assert (seen[:, 1] >= 0).all()
     assert (seen[:, 1] <= np.maximum(plain[:, 1], 5)).all()

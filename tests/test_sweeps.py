@@ -3,6 +3,7 @@
 import re
 
 import gymnasium as gym
+import numpy as np
 import pytest
 
 from tfdrlprune.evidence.disturbances import DelayedAction, DroppedFrames, NoisyObservation
@@ -56,6 +57,25 @@ def test_an_environment_under_a_disturbance_is_made_anew():
         assert build() is not build()
     build = disturbed("CartPole-v1", "gravity", 2.0, None)
     assert [build().unwrapped.gravity for _ in range(2)] == [19.6, 19.6]
+
+
+def seen(build, actions):
+    env = build()
+    first = env.reset(seed=0)[0]
+    return np.array([first, *(env.step(action)[0] for action in actions)])
+
+
+def test_a_level_says_how_much():
+    def under(name, level, actions):
+        return seen(disturbed("CartPole-v1", name, level, np.ones(4)), actions)
+
+    plain = seen(lambda: gym.make("CartPole-v1"), [0, 0, 1, 1])
+    np.testing.assert_array_equal(under("delay", 2.0, [1, 1, 1, 1]), plain)
+    # At 99 % four frames are all lost on nearly every seed, and so on this one.
+    np.testing.assert_array_equal(under("drop", 0.99, [0, 0, 1, 1]), plain[[0] * 5])
+    noise = [under("noise", level, [0, 0, 1, 1]) - plain for level in (0.1, 0.2)]
+    np.testing.assert_allclose(noise[1], 2 * noise[0], atol=1e-6)
+    assert 0.05 < noise[0].std() < 0.2  # of 20 draws with 0.1
 
 
 @pytest.mark.parametrize(

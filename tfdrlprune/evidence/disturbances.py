@@ -117,10 +117,9 @@ class NoisyObservation(_Seeded):
             return leaf
         array = np.asarray(leaf)
         moved = array + spread * self._generator.standard_normal(array.shape)
+        # Infinity is beyond the bounds as well, and stays: it tells that the simulator blew up.
         low, high = np.minimum(bounds.low, array), np.maximum(bounds.high, array)
-        # Infinity must not be clipped to a bound: it tells that the simulator blew up.
-        kept = np.where(np.isfinite(array), np.clip(moved, low, high), array)
-        return kept.astype(array.dtype)[()]
+        return np.clip(moved, low, high).astype(array.dtype)[()]
 
 
 class DelayedAction(gym.Wrapper[Any, Any, Any, Any]):
