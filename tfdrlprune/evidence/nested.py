@@ -27,6 +27,14 @@ def leaves(value: Any) -> list[Any]:
     return found
 
 
+def finite(value: Any) -> bool:
+    """Tells whether a nested value holds neither NaN nor infinity."""
+    return all(
+        np.asarray(leaf).dtype.kind != "f" or bool(np.isfinite(leaf).all())
+        for leaf in leaves(value)
+    )
+
+
 def stack(observations: Sequence[Any]) -> Any:
     """Returns single observations as one batch: a leading axis on every leaf."""
     return map_leaves(lambda *parts: np.stack(parts), *observations)

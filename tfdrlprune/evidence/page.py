@@ -5,25 +5,15 @@ It needs no script and no network, follows the reader's light or dark setting, a
 
 from __future__ import annotations
 
-import io
-import re
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from tfdrlprune.evidence import table
+from tfdrlprune.evidence import drawing, table
+from tfdrlprune.evidence.drawing import ACCENT, INK, MUTED
 from tfdrlprune.evidence.stage import StageRow
 
 if TYPE_CHECKING:
     from tfdrlprune.evidence.report import Report
-
-# Colours of the plot that the page's style sheet then replaces, so that they follow its theme.
-_COLOURS = {
-    "#010101": "var(--ink)",
-    "#020202": "var(--line)",
-    "#030303": "var(--accent)",
-    "#040404": "var(--muted)",
-}
-_INK, _LINE, _ACCENT, _MUTED = _COLOURS
 
 
 def render(report: Report) -> str:
@@ -71,22 +61,17 @@ def summary(report: Report) -> str:
 
 def plot(report: Report) -> str:
     """Returns an SVG of return, with its interval, against size; empty without returns."""
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
     rows = [row for row in report.rows() if row.returns is not None]
     if not rows:
         return ""
-    # Its width in px is about that of a phone, so that text stays readable there.
-    figure = Figure(figsize=(4.8, 3.0), layout="constrained")
-    FigureCanvasSVG(figure)
+    figure = drawing.figure(4.8, 3.0)
     axes = figure.add_subplot()
     for row in rows:
-        _draw(axes, row, _ACCENT if row.name == report.final else _INK)
+        _draw(axes, row, ACCENT if row.name == report.final else INK)
     gate = report.judged.gate
     if gate is not None and report.baseline.returns is not None:
         allowed = report.baseline.returns["mean"] - gate.margin_return
-        axes.axhline(allowed, color=_MUTED, linestyle=(0, (4, 3)), linewidth=1)
+        axes.axhline(allowed, color=MUTED, linestyle=(0, (4, 3)), linewidth=1)
         axes.annotate(
             f"margin {gate.margin:.0%}",
             (1, allowed),
@@ -94,15 +79,15 @@ def plot(report: Report) -> str:
             xytext=(-2, 3),
             textcoords="offset points",
             ha="right",
-            color=_MUTED,
+            color=MUTED,
             fontsize=8,
         )
     axes.set_xscale("log")
     axes.margins(x=0.25, y=0.25)
-    axes.set_xlabel("size of the model file, gzipped (bytes)", color=_INK, fontsize=9)
-    axes.set_ylabel("return, 95 % interval", color=_INK, fontsize=9)
+    axes.set_xlabel("size of the model file, gzipped (bytes)", color=INK, fontsize=9)
+    axes.set_ylabel("return, 95 % interval", color=INK, fontsize=9)
     _style(axes)
-    return _svg(figure)
+    return drawing.svg(figure, "Return with its interval against size of the file")
 
 
 def _draw(axes: Any, row: StageRow, colour: str) -> None:
@@ -124,9 +109,9 @@ def _draw(axes: Any, row: StageRow, colour: str) -> None:
         table.title(row.name),
         (row.gzip_bytes, mean),
         # The judged stage and the one before it are often near each other.
-        xytext=(8, 6) if colour == _INK else (-6, -12),
+        xytext=(8, 6) if colour == INK else (-6, -12),
         textcoords="offset points",
-        ha="left" if colour == _INK else "right",
+        ha="left" if colour == INK else "right",
         color=colour,
         fontsize=9,
     )
@@ -135,36 +120,10 @@ def _draw(axes: Any, row: StageRow, colour: str) -> None:
 def _style(axes: Any) -> None:
     from matplotlib.ticker import LogLocator, NullLocator
 
-    axes.patch.set_alpha(0)
-    axes.figure.patch.set_alpha(0)
-    axes.grid(color=_LINE, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(which="both", colors=_INK, labelsize=8, length=0)
+    drawing.style(axes)
     axes.xaxis.set_major_locator(LogLocator(10, (1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(_LINE)
-
-
-def _svg(figure: Any) -> str:
-    """Returns a figure as an SVG element in the page's colours, the same for the same data."""
-    import matplotlib
-
-    buffer = io.StringIO()
-    # Text stays text: it can be read aloud, searched, and follows the page's font.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tfdrlprune"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    drawing = buffer.getvalue()
-    drawing = drawing[drawing.index("<svg") :]
-    for placeholder, variable in _COLOURS.items():
-        drawing = drawing.replace(placeholder, variable)
-    # The page's style sheet says how wide it is.
-    drawing = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", drawing, count=1)
-    drawing = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", drawing, count=1)
-    label = '<svg role="img" aria-label="Return with its interval against size of the file"'
-    return drawing.replace("<svg", label, 1)
 
 
 def _runs(seeds: tuple[int, ...]) -> str:

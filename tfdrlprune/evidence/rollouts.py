@@ -194,7 +194,7 @@ def _play(
         observation, _ = env.reset(seed=seed)
     except Exception as error:
         return total, 0, "error", _reason(error)
-    if not _finite(observation):
+    if not nested.finite(observation):
         return total, 0, "nan", "the first observation is not finite"
     for length in range(1, limit + 1):
         seen(observation)
@@ -204,7 +204,7 @@ def _play(
         except Exception as error:
             return total, length, "error", _reason(error)
         # Before the end is looked at: a simulator that blew up often says "terminated" too.
-        if not (math.isfinite(reward) and _finite(observation)):
+        if not (math.isfinite(reward) and nested.finite(observation)):
             what = f"reward {reward}" if not math.isfinite(reward) else "an observation not finite"
             return total, length, "nan", f"step {length} gave {what}"
         total += float(reward)
@@ -217,13 +217,6 @@ def _plain(action: Any) -> Any:
     """Returns an action leaf as environments like it: an array without axes becomes a number."""
     array = np.asarray(action)
     return array[()] if array.ndim == 0 else array
-
-
-def _finite(observation: Any) -> bool:
-    return all(
-        np.asarray(leaf).dtype.kind != "f" or bool(np.isfinite(leaf).all())
-        for leaf in nested.leaves(observation)
-    )
 
 
 def _reason(error: Exception) -> str:
