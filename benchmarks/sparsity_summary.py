@@ -12,15 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
-RESAMPLES = 10_000
+from tfdrlprune.evidence.statistics import stratified_interquartile_mean
+
 Runs = Sequence[dict[str, Any]]
-
-
-def interquartile_mean(*tasks: Any, axis: int = -1) -> Any:
-    """Returns the mean of the middle half of all tasks' values together."""
-    return stats.trim_mean(np.concatenate(tasks, axis=axis), 0.25, axis=axis)
 
 
 def estimate(tasks: Sequence[Sequence[float]], digits: int = 3) -> dict[str, Any] | float:
@@ -31,24 +26,13 @@ def estimate(tasks: Sequence[Sequence[float]], digits: int = 3) -> dict[str, Any
             only, there is no interval, and the value comes alone.
         digits: significant digits.
     """
-    samples = [np.asarray(task, float) for task in tasks]
-    value = float(interquartile_mean(*samples))
-    if min(map(len, samples)) < 2:
-        return float(f"{value:.{digits}g}")
-    low = high = value
-    if any(np.ptp(sample) for sample in samples):  # else SciPy warns that there is no spread
-        low, high = stats.bootstrap(
-            samples,
-            interquartile_mean,
-            vectorized=True,
-            method="percentile",
-            n_resamples=RESAMPLES,
-            rng=np.random.default_rng(0),
-        ).confidence_interval
+    found = stratified_interquartile_mean(tasks)
+    if found.low is None or found.high is None:
+        return float(f"{found.value:.{digits}g}")
     # The names are those of `spread`, by which `text` knows an interval.
-    named = {"median": value, "min": float(low), "max": float(high)}
+    named = {"median": found.value, "min": found.low, "max": found.high}
     rounded = {name: float(f"{each:.{digits}g}") for name, each in named.items()}
-    return rounded | {"runs": sum(map(len, samples))}
+    return rounded | {"runs": sum(map(len, tasks))}
 
 
 def normalizers(runs: Runs) -> dict[str, tuple[float, float]]:

@@ -115,9 +115,9 @@ def test_a_finished_run_has_the_sparsity_that_was_asked_for():
 
 
 def test_the_interquartile_mean_is_of_all_tasks_together():
-    assert summary.interquartile_mean([0.0, 1.0, 2.0, 3.0, 99.0]) == 2.0
+    assert summary.estimate([[0.0, 1.0, 2.0, 3.0, 99.0]])["median"] == 2.0
     # Sorted 0 0 1 2 3 4 50 99: two are cut off at each end.
-    assert summary.interquartile_mean([0.0, 2.0, 4.0, 99.0], [50.0, 0.0, 1.0, 3.0]) == 2.5
+    assert summary.estimate([[0.0, 2.0, 4.0, 99.0], [50.0, 0.0, 1.0, 3.0]])["median"] == 2.5
 
 
 def test_intervals_resample_within_tasks():

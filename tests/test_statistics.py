@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tfdrlprune.evidence import statistics
 from tfdrlprune.evidence.episodes import Episodes
@@ -111,3 +112,60 @@ def test_what_is_no_sample_is_refused(values):
 def test_confidence_is_a_fraction():
     with pytest.raises(ValueError, match="For 95 % write"):
         statistics.mean([1, 2], confidence=95)
+
+
+def test_the_stratified_mean_is_that_of_the_middle_half_of_all_values_together():
+    # Together -10, 1, 2, 3, 4, 5, 6, 100: the middle half is 2, 3, 4, 5.
+    strata = [[1, 100, 3, 5], [2, -10, 4, 6]]
+    assert statistics.stratified_interquartile_mean(strata).value == 3.5
+    assert statistics.stratified_interquartile_mean([[7.0], [8.0, 9.0]]).low is None
+    assert statistics.stratified_interquartile_mean([[2, 2], [2, 2]]) == (
+        statistics.Estimate(2, 2, 2)
+    )
+    with pytest.raises(ValueError, match="one stratum or more"):
+        statistics.stratified_interquartile_mean([])
+
+
+def test_strata_that_differ_do_not_widen_the_interval():
+    # Two training runs, 100 apart, each with little spread: resampled within, the mean of the
+    # middle half of 2 x 100 values stays between them; resampled together it would not.
+    rng = np.random.default_rng(4)
+    strata = [rng.normal(0, 1, 100), rng.normal(100, 1, 100)]
+    found = statistics.stratified_interquartile_mean(strata)
+    assert found.high - found.low < 1
+    again = statistics.stratified_interquartile_mean(strata)
+    assert again == found != statistics.stratified_interquartile_mean(strata, seed=1)
+
+
+def test_the_stratified_interval_covers_as_often_as_it_says():
+    rng = np.random.default_rng(5)
+    # Of a symmetric law the interquartile mean is the centre: 0 and 1 together give 0.5.
+    covered = 0
+    for trial in range(150):
+        strata = [rng.normal(0, 1, 40), rng.normal(1, 1, 40)]
+        found = statistics.stratified_interquartile_mean(strata, seed=trial)
+        covered += found.low <= 0.5 <= found.high
+    assert 134 <= covered <= 150  # nominal 142, three standard deviations 8
+
+
+def test_the_probability_of_improvement_counts_pairs_and_half_of_the_ties():
+    candidate, baseline = [1.0, 2.0, 3.0], [2.0, 0.0]
+    # 1 > 0, 2 = 2, 2 > 0, 3 > 2, 3 > 0: four and a half of six.
+    found = statistics.probability_of_improvement(candidate, baseline)
+    assert found.value == pytest.approx(4.5 / 6)
+    assert found.low <= found.value <= found.high <= 1
+    other = statistics.probability_of_improvement(baseline, candidate)
+    assert other.value == pytest.approx(1.5 / 6)
+    same = statistics.probability_of_improvement([500.0] * 5, [500.0] * 5)
+    assert same == statistics.Estimate(0.5, 0.5, 0.5)
+    assert statistics.probability_of_improvement([1.0], [0.0]).low is None
+
+
+def test_the_probability_of_improvement_is_scipys_statistic_and_covers():
+    rng = np.random.default_rng(7)
+    ours, theirs = rng.normal(1, 1, 70), rng.normal(0, 1, 50)
+    u = stats.mannwhitneyu(ours, theirs).statistic
+    found = statistics.probability_of_improvement(ours, theirs)
+    assert found.value == pytest.approx(u / (70 * 50))
+    # Of normal laws one standard deviation apart: Phi(1 / sqrt 2).
+    assert found.low < stats.norm.cdf(1 / np.sqrt(2)) < found.high
