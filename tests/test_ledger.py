@@ -84,7 +84,7 @@ def test_a_stage_holds_the_keys_that_scripts_rely_on(dense):
     value = dense.to_json()
     assert list(value) == [
         *("name", "precision", "parameters", "nonzero", "sparsity", "size_bytes", "gzip_bytes"),
-        *("latency_us", "agreement", "return", "verdict"),
+        *("latency_us", "agreement", "return", "paired", "verdict"),
     ]
     assert set(value["latency_us"]) == {"median", "p99"}
     assert {
@@ -185,3 +185,12 @@ def test_unbounded_actions_agree_within_one_percent_of_what_the_baseline_spans()
     others = np.float32([[0.0], [100.0]])
     assert agreement(others + np.float32(0.9), others, manifest) == 1.0
     assert agreement(others + np.float32(1.1), others, manifest) == 0.0
+
+
+def test_a_judged_stage_says_how_it_stands_beside_the_baseline(folders):
+    first, bad = beside_dense(folders, "bad")
+    assert first.paired is None
+    by_hand = bad.episodes.returns - first.episodes.returns
+    assert bad.paired["difference"]["mean"] == pytest.approx(by_hand.mean())
+    # It falls long before the other one does, in each episode.
+    assert bad.paired["probability_of_improvement"]["mean"] == 0.0

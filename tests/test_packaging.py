@@ -107,7 +107,10 @@ def test_the_wheel_holds_code_template_marker_and_licence_and_no_tests(tmp_path)
     subprocess.run(build, check=True, capture_output=True)
     (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"tfdrlprune/py.typed", "tfdrlprune/evidence/report.html"} <= names
+    assert {
+        *("tfdrlprune/py.typed", "tfdrlprune/evidence/report.html"),
+        "tfdrlprune/evidence/report.md",
+    } <= names
     assert any(name.endswith("LICENSE") for name in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"tfdrlprune"}
     source = {

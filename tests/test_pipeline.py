@@ -4,6 +4,7 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 import pytest
+from artifacts import BALANCES, linear
 from test_distillation import QUICK, balancer
 
 import tfdrlprune as tp
@@ -120,6 +121,24 @@ def test_criteria_look_at_the_lesson_and_its_states(recipe):
 def test_what_only_happens_in_training_is_refused(recipe, message):
     with pytest.raises(ValueError, match=message):
         compressed(recipe=recipe)
+
+
+def test_a_small_dense_network_that_cannot_be_is_left_out_and_the_rest_is_kept():
+    # Without hidden layers there is nothing to make thinner: 4 * 2 + 2 parameters, of which the
+    # pruned policy has 4 + 2 left.
+    told = []
+    result = tp.compress(
+        linear(BALANCES),
+        "CartPole-v1",
+        tp.Recipe(sparsity=0.5, precision="float32"),
+        distillation=QUICK,
+        judging=Judging(episodes=2),
+        small_dense=True,
+        progress=lambda what, done, total: told.append(what),
+    )
+    assert result.report.small_dense is None
+    assert result.report.stages[1].nonzero == 6
+    assert "small dense: one unit a layer has 10 parameters already" in told
 
 
 def test_a_spared_layer_stays_dense():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
@@ -15,7 +16,9 @@ from tfdrlprune.evidence.episodes import Episodes
 from tfdrlprune.evidence.gate import judge
 from tfdrlprune.evidence.report import Report
 from tfdrlprune.evidence.stage import StageRow
-from tfdrlprune.evidence.statistics import summarize
+from tfdrlprune.evidence.statistics import Estimate, summarize
+from tfdrlprune.evidence.sweep_results import Curve, Point, Robustness, SweepResult
+from tfdrlprune.evidence.sweeps import Sweep
 from tfdrlprune.evidence.table import cells
 from tfdrlprune.evidence.terms import Terms
 
@@ -45,6 +48,7 @@ def row(name, table, *, beside=DENSE, **changes) -> StageRow:
         "latency_us": {"median": 7.14, "p99": 9.0},
         "agreement": 0.97,
         "returns": None if table is None else summarize(table),
+        "paired": None,
         "verdict": None if gate is None else gate.verdict,
         "gate": gate,
         "episodes": table,
@@ -206,7 +210,9 @@ def test_a_report_without_returns_has_no_plot():
 
 def test_write_makes_both_files_and_spares_a_folder_that_is_no_report(tmp_path):
     report().write(tmp_path / "out")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"report.json", "report.html"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("report.json", "report.md", "report.html"),
+    }
     with pytest.raises(FileExistsError, match="--force"):
         report().write(tmp_path / "out")
     report().write(tmp_path / "out", force=True)
@@ -214,3 +220,84 @@ def test_write_makes_both_files_and_spares_a_folder_that_is_no_report(tmp_path):
     (tmp_path / "home" / "thesis.tex").write_text("years of work")
     with pytest.raises(FileExistsError, match="something else"):
         report().write(tmp_path / "home", force=True)
+
+
+def test_a_stage_that_breaks_the_policy_is_named_and_the_last_safe_one_shipped():
+    rows = [
+        row("dense", DENSE, beside=None),
+        row("pruned", DENSE),
+        row("float16", DENSE),
+        row("int8", episodes(np.full(COUNT, 300.0))),
+    ]
+    asked = {"requested": "int8", "env": "CartPole-v1", "seed": 0}
+    made = Report.of(rows, fallback=True, **asked)
+    assert (made.final, made.verdict) == ("float16", "PASS")
+    assert (made.gate["stage"], made.gate["requested"]) == ("float16", "int8")
+    assert made.gate["broken_by"] == "int8"
+    assert made.message.startswith("PASS: not worse")
+    assert "float16 is shipped instead of int8, since int8 did not pass. int8: FAIL:" in (
+        made.message
+    )
+    alone = Report.of(rows, **asked)
+    assert (alone.final, alone.verdict) == ("int8", "FAIL")
+    assert alone.message.startswith("FAIL: worse")
+
+
+def test_a_stage_after_one_that_did_not_pass_does_not_count_where_one_may_fall_back():
+    few = Episodes(*(column[:20] for column in vars(DENSE).values()))
+    rows = [
+        row("dense", DENSE, beside=None),
+        row("pruned", few, beside=few),
+        row("int8", DENSE),
+    ]
+    asked = {"requested": "int8", "env": "CartPole-v1", "seed": 0}
+    made = Report.of(rows, fallback=True, **asked)
+    assert (made.final, made.verdict) == ("int8", "INCONCLUSIVE")
+    assert "pruned did not pass, so that int8 does not count" in made.message
+    assert made.gate["verdict"] == "INCONCLUSIVE"
+    assert Report.of(rows, **asked).verdict == "PASS"
+
+
+def test_stages_after_the_requested_one_are_left_out():
+    rows = [row("dense", DENSE, beside=None), row("pruned", DENSE), row("int8", DENSE)]
+    made = Report.of(rows, requested="pruned", env=None, seed=0)
+    assert [each.name for each in made.stages] == ["dense", "pruned"]
+
+
+def test_as_markdown_the_verdict_comes_first_and_every_stage_has_a_line():
+    lines = report(small=True).files()["report.md"].decode().splitlines()
+    assert lines[0] == "# CartPole-v1: pruned"
+    assert lines[2].startswith("**PASS**: Not worse than")
+    table = [line for line in lines if line.startswith("| ")]
+    assert table[0].startswith("| stage | return (95 % interval) |")
+    assert set(table[1]) <= set("|- ")
+    assert table[3].startswith("| pruned | 498 (")
+    assert table[4].startswith("| small dense | 300 (300 to 300) |")
+    assert {line.count("|") for line in table[:5]} == {table[0].count("|")}
+    assert "| return | PASS | -2 | -25 | " in "\n".join(lines)
+    assert "tfdrlprune compress <x>" in lines
+
+
+def test_a_bar_in_a_name_does_not_end_its_cell_in_markdown():
+    rows = [row("dense", DENSE, beside=None), row("a|b", DENSE)]
+    made = Report.of(rows, requested="a|b", env="CartPole-v1", seed=0)
+    assert "| a\\|b | 500" in made.files()["report.md"].decode()
+
+
+def test_every_form_shows_what_disturbances_do():
+    nothing = Estimate(0, 0, 0)
+    ours = Point(0.0, Estimate(498, 488, 499), 0, nothing, nothing)
+    curves = (
+        Curve("baseline", (Point(0.0, Estimate(500, 490, 500), 0, None, None),)),
+        Curve("pruned", (ours,)),
+    )
+    swept = Robustness(10, 0, 0.95, 0.0, (SweepResult(Sweep("delay", (0.0,)), curves),))
+    plain = report()
+    made = dataclasses.replace(plain, robustness=swept)
+    files = made.files()
+    assert json.loads(files["report.json"])["robustness"] == swept.to_json()
+    assert json.loads(plain.files()["report.json"])["robustness"] is None
+    assert "500 (490 to 500)" in files["report.md"].decode()
+    assert "Delayed actions" in files["report.html"].decode()
+    assert "Delayed actions" not in plain.files()["report.html"].decode()
+    assert "500 (490 to 500)" in str(made)

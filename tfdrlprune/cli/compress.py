@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tfdrlprune.cli import exits, options, output, sources
 )
 @options.recipe
 @options.gate
+@options.sweeps
 @click.option(
     "--fallback/--no-fallback",
     default=True,
@@ -47,6 +49,8 @@ def command(
     episodes: int,
     until_decided: bool,
     workers: int,
+    sweep_texts: Sequence[str],
+    sweep_episodes: int,
     fallback: bool,
     small_dense: bool,
     out: Path,
@@ -55,7 +59,7 @@ def command(
     json_file: Path | None,
     **flags: Any,
 ) -> int:
-    """Makes the policy at SOURCE small, and writes the artifact with report.json and report.html.
+    """Makes the policy at SOURCE small, and writes the artifact with its report.
 
     SOURCE is a run folder, a PolicySaver SavedModel or a Keras file. Exit codes: 0 PASS, 3 FAIL,
     4 INCONCLUSIVE, of the stage that was written; with --observations alone nothing is judged.
@@ -67,6 +71,9 @@ def command(
     if env is None and observations is None:
         raise click.UsageError(f"Give --env or --observations: {source} does not name its own.")
     terms = options.build_terms(flags)
+    if sweep_texts and env is None:
+        raise click.UsageError("--sweep plays in the environment: give --env.")
+    sweeps = options.build_sweeps(sweep_texts, env, seed) if env else ()
     from tfdrlprune.compression.bench import Judging
     from tfdrlprune.compression.pipeline import compress
     from tfdrlprune.deployment import artifact
@@ -83,7 +90,9 @@ def command(
             env,
             recipe,
             observations=batch,
-            judging=Judging(episodes, terms, until_decided, fallback, workers),
+            judging=Judging(
+                episodes, terms, until_decided, fallback, workers, sweeps, sweep_episodes
+            ),
             small_dense=small_dense,
             seed=seed,
             progress=progress,

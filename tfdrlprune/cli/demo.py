@@ -32,13 +32,13 @@ _STEPS = 50_000
 def command(out: Path, force: bool, seed: int, json_file: Path | None) -> int:
     """Trains a DQN on CartPole-v1 while it is pruned to 90 %, exports it, and judges the file.
 
-    Writes the artifact with report.json and report.html.
+    Writes the artifact with report.json, report.md and report.html.
     """
     output.check_json(json_file)
     with output.progress() as progress:
         report = run(out, seed, force, progress)
     output.write_json(json_file, report.to_dict())
-    output.show(report, f"Wrote {out}: the artifact, report.json, report.html.")
+    output.show(report, f"Wrote {out}: the artifact, report.json, report.md, report.html.")
     return exits.of_verdicts([report.verdict])
 
 

@@ -20,6 +20,7 @@ from tfdrlprune.cli import exits, options, output, sources
 @click.option("--env", required=True, help="Registered id.")
 @click.option("--baseline", type=options.FOLDER, help="Artifact to be held against.")
 @options.gate
+@options.sweeps
 @options.seed
 @options.json_file
 def command(
@@ -29,6 +30,8 @@ def command(
     episodes: int,
     until_decided: bool,
     workers: int,
+    sweep_texts: Sequence[str],
+    sweep_episodes: int,
     seed: int,
     json_file: Path | None,
     **flags: Any,
@@ -40,6 +43,8 @@ def command(
     from the safest to the smallest: those up to the first that does not pass are accepted.
     """
     output.check_json(json_file)
+    from tfdrlprune import runtime
+    from tfdrlprune.evidence import curves, robustness
     from tfdrlprune.evidence.bounds import return_bounds
     from tfdrlprune.evidence.ledger import Ledger
     from tfdrlprune.evidence.rollouts import seeds_for
@@ -47,9 +52,11 @@ def command(
     from tfdrlprune.evidence.verdict import accepted_in_order
 
     terms = options.build_terms(flags)
-    if until_decided and baseline is None:
-        raise click.UsageError("--until-decided ends with the gate's verdict: give --baseline.")
+    for flag, given in (("--until-decided", until_decided), ("--sweep", sweep_texts)):
+        if given and baseline is None:
+            raise click.UsageError(f"{flag} takes something to be held against: give --baseline.")
     sources.check_environment(env)
+    sweeps = options.build_sweeps(sweep_texts, env, seed)
     every = [*([baseline] if baseline else []), *folders]
     names = [*([str(baseline)] if baseline else []), *_names(folders)]
     for folder in every:
@@ -68,6 +75,19 @@ def command(
     ):
         for name, folder in zip(names, every, strict=True):
             ledger.add(name, folder, judged=baseline is not None)
+        swept = None
+        if baseline is not None and sweeps:
+            total = robustness.planned_episodes(sweeps, len(folders), sweep_episodes)
+            swept = robustness.sweep(
+                {name: runtime.load(each) for name, each in zip(names[1:], folders, strict=True)},
+                runtime.load(baseline),
+                env,
+                sweeps,
+                episodes=sweep_episodes,
+                seed=seed,
+                worst=terms.bounds and terms.bounds[0],
+                progress=lambda done: progress("sweeping", done, total),
+            )
     rows = ledger.rows()
     output.show(Table(rows))
     verdicts = {row.name: row.gate for row in rows if row.gate}
@@ -76,6 +96,8 @@ def command(
     accepted = accepted_in_order({name: each.verdict for name, each in verdicts.items()})
     if len(verdicts) > 1:
         output.show(f"Accepted, in the order given: {', '.join(accepted) or 'none'}.")
+    if swept is not None:
+        output.show("", curves.text(swept))
     artifacts = [row.to_json() for row in rows]
     output.write_json(
         json_file,
@@ -84,6 +106,7 @@ def command(
             "baseline": artifacts[0] if baseline else None,
             "gates": {name: each.to_json() for name, each in verdicts.items()},
             "accepted": accepted if baseline else None,
+            "robustness": None if swept is None else swept.to_json(),
             "environment": env,
             "seeds": {"seed": seed, "episodes": seeds},
         },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +13,7 @@ import click
 from tfdrlprune.recipe import Recipe
 
 if TYPE_CHECKING:
+    from tfdrlprune.evidence.sweeps import Sweep
     from tfdrlprune.evidence.terms import Terms
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -130,6 +131,48 @@ def gate(command: Command) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def sweeps(command: Command) -> Command:
+    """Adds what is disturbed, and how long; see `build_sweeps`."""
+    options = (
+        click.option(
+            *("--sweep", "sweep_texts"),
+            metavar="NAME=LEVEL,...",
+            multiple=True,
+            help="Also play under a disturbance, as noise=0.1,0.2 or delay=1,2 or masspole=2; "
+            "'default' takes all that the environment has.",
+        ),
+        click.option(
+            *("--sweep-episodes",),
+            type=click.IntRange(min=1),
+            default=50,
+            show_default=True,
+            help="Of each policy at each level.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def build_sweeps(texts: Sequence[str], env: str, seed: int) -> tuple[Sweep, ...]:
+    """Returns the sweeps that the texts say; none for none.
+
+    Raises:
+        ValueError: a text is no sweep, or the environment has no such parameter.
+    """
+    if not texts:
+        return ()
+    from tfdrlprune.evidence.sweeps import check_sweeps, default_sweeps, parse
+
+    named = [parse(text) for text in texts if text != "default"]
+    known = default_sweeps(env) if "default" in texts else ()
+    # What is named has the levels that are named.
+    own = {sweep.name for sweep in named}
+    found = (*named, *(sweep for sweep in known if sweep.name not in own))
+    check_sweeps(found, env, seed)
+    return found
 
 
 def build_terms(flags: dict[str, Any]) -> Terms:

@@ -10,12 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tfdrlprune import runtime
 from tfdrlprune.deployment import artifact
 from tfdrlprune.deployment.exporter import export
+from tfdrlprune.evidence import robustness
 from tfdrlprune.evidence.ledger import Ledger
-from tfdrlprune.evidence.report import Report
+from tfdrlprune.evidence.report import SMALL_DENSE, Report
 from tfdrlprune.evidence.rollouts import record_observations, seeds_for
 from tfdrlprune.evidence.stage import StageRow
+from tfdrlprune.evidence.sweep_results import Robustness
+from tfdrlprune.evidence.sweeps import Sweep
 from tfdrlprune.evidence.terms import Terms
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.recipe import Recipe
@@ -38,6 +42,9 @@ class Judging:
         fallback: whether the last stage that is safe is shipped where the requested one is not;
             stages are then tested in order.
         workers: processes that play.
+        sweeps: disturbances that the final stage is also played under, beside the dense policy and
+            the small dense network; none by default.
+        sweep_episodes: of each of them at each level.
     """
 
     episodes: int = 200
@@ -45,6 +52,8 @@ class Judging:
     until_decided: bool = False
     fallback: bool = True
     workers: int = 1
+    sweeps: tuple[Sweep, ...] = ()
+    sweep_episodes: int = 50
 
 
 class Bench:
@@ -126,19 +135,37 @@ class Bench:
         return self._ledger.add(name, folder)
 
     def report(self, requested: str, command: str | None = None) -> Report:
-        """Returns what was measured.
+        """Returns what was measured; plays the sweeps, where some are asked for.
 
         Args:
             requested: name of the stage that was asked for.
             command: that makes this report again.
         """
-        return Report.of(
+        found = Report.of(
             self._ledger.rows(),
             requested=requested,
             env=self._env,
             seed=self._seed,
             fallback=self._judging.fallback,
             command=command,
+        )
+        return dataclasses.replace(found, robustness=self._sweep(found))
+
+    def _sweep(self, report: Report) -> Robustness | None:
+        judging = self._judging
+        if self._env is None or not judging.sweeps or report.judged is report.baseline:
+            return None
+        names = [report.final, *([SMALL_DENSE] if report.small_dense else [])]
+        total = robustness.planned_episodes(judging.sweeps, len(names), judging.sweep_episodes)
+        return robustness.sweep(
+            {name: runtime.load(self._path(name)) for name in names},
+            runtime.load(self._path(report.baseline.name)),
+            self._env,
+            judging.sweeps,
+            episodes=judging.sweep_episodes,
+            seed=self._seed,
+            worst=judging.terms.bounds and judging.terms.bounds[0],
+            progress=lambda done: self._progress("sweeping", done, total),
         )
 
     def write(self, report: Report, folder: str | os.PathLike[str], *, force: bool = False) -> Path:

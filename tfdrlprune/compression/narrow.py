@@ -50,6 +50,11 @@ def narrowed(policy: Policy, parameters: int) -> Policy:
     return policy.replace(model=model, source=f"{policy.source}, narrowed".lstrip(", "))
 
 
+def least_parameters(policy: Policy) -> int:
+    """Returns how many parameters `narrowed` leaves at least: those with one unit a layer."""
+    return _trainable(_scaled(policy.model, 0.0))
+
+
 def _scaled(model: Any, factor: float) -> Any:
     last = _last_with_a_width(model)
 

@@ -16,7 +16,7 @@ from tfdrlprune.agents.environments import spaces_of
 from tfdrlprune.agents.spaces import action_nest, observation_nest
 from tfdrlprune.compression.bench import Bench, Judging, Progress
 from tfdrlprune.compression.distillation import DistillationSettings, Lesson, teach
-from tfdrlprune.compression.narrow import narrowed
+from tfdrlprune.compression.narrow import least_parameters, narrowed
 from tfdrlprune.deployment import counting
 from tfdrlprune.deployment.exporter import stripped
 from tfdrlprune.evidence.report import Report
@@ -133,7 +133,10 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
         row = bench.add("pruned", small, **made)
         for precision in _precisions(recipe, judging):
             bench.add(precision, small, precision=precision, **made)
-        if small_dense:
+        if small_dense and (least := least_parameters(teacher)) > row.nonzero:
+            # No reason to lose the rest: the report says that there is none.
+            tell(f"small dense: one unit a layer has {least} parameters already", 1, 1)
+        elif small_dense:
             thin = narrowed(teacher, row.nonzero)
             give(Lesson(teacher, thin, settings, seed), "small dense", None)
             bench.add("small_dense", thin)

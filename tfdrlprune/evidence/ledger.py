@@ -24,7 +24,11 @@ from tfdrlprune.evidence.gate import judge
 from tfdrlprune.evidence.rollouts import record_observations
 from tfdrlprune.evidence.series import Players, Series
 from tfdrlprune.evidence.stage import StageRow
-from tfdrlprune.evidence.statistics import summarize
+from tfdrlprune.evidence.statistics import (
+    paired_difference,
+    probability_of_improvement,
+    summarize,
+)
 from tfdrlprune.evidence.terms import Terms
 from tfdrlprune.evidence.verdict import FAIL, INCONCLUSIVE, Verdict, accepted_in_order
 from tfdrlprune.simulation import Environment
@@ -115,6 +119,7 @@ class Ledger:
             latency_us=latency.measure(policy, visited),
             agreement=None if first is None else agreement(actions, first.actions, manifest),
             returns=self._summary(episodes),
+            paired=None if first is None or episodes is None else self._paired(episodes),
             verdict=verdict if gate is None else gate.verdict,
             gate=gate,
             episodes=episodes,
@@ -171,11 +176,23 @@ class Ledger:
             self._baseline = series
         return episodes
 
+    def _paired(self, episodes: Episodes) -> dict[str, Any]:
+        """Returns how episodes stand beside the baseline's on the same seeds."""
+        assert self._baseline is not None
+        ours, theirs = (
+            each.scores(self._worst()) for each in (episodes, self._baseline.first(len(episodes)))
+        )
+        return {
+            "difference": paired_difference(ours, theirs).to_json(),
+            "probability_of_improvement": probability_of_improvement(ours, theirs).to_json(),
+        }
+
+    def _worst(self) -> float | None:
+        """Returns what a failed episode counts as, here as in the gate."""
+        return self._terms.bounds and self._terms.bounds[0]
+
     def _summary(self, episodes: Episodes | None) -> dict[str, Any] | None:
-        if episodes is None:
-            return None
-        # A failed episode counts here as it does in the gate.
-        return summarize(episodes, worst=self._terms.bounds and self._terms.bounds[0])
+        return None if episodes is None else summarize(episodes, worst=self._worst())
 
 
 def broken_by(rows: Sequence[StageRow]) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from tfdrlprune.evidence import drawing, table
+from tfdrlprune.evidence import curves, drawing, table
 from tfdrlprune.evidence.drawing import ACCENT, INK, MUTED
 from tfdrlprune.evidence.stage import StageRow
 
@@ -25,19 +25,27 @@ def render(report: Report) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     rows = report.rows()
-    lines = [table.cells(row) for row in rows]
-    used = [index for index in range(len(table.COLUMNS)) if any(line[index] for line in lines)]
+    columns, lines = table.columns_and_lines(rows)
     return environment.from_string(source).render(
         report=report,
-        title=f"{report.environment or 'Policy'}: {report.final.replace('_', ' ')}",
-        verdict=report.verdict or "NOT JUDGED",
-        message=report.message.removeprefix(f"{report.verdict}: ").capitalize(),
-        summary=summary(report),
-        columns=[table.COLUMNS[index] for index in used],
-        lines=[[line[index] for index in used] for line in lines],
+        **words(report),
+        columns=columns,
+        lines=lines,
         plot=plot(report),
+        panels=[] if report.robustness is None else curves.panels(report.robustness),
         runs=_runs(report.seeds),
     )
+
+
+def words(report: Report) -> dict[str, str]:
+    """Returns title, verdict, message and summary, as every form of the report has them."""
+    message = report.message.removeprefix(f"{report.verdict}: ")
+    return {
+        "title": f"{report.environment or 'Policy'}: {report.final.replace('_', ' ')}",
+        "verdict": report.verdict or "NOT JUDGED",
+        "message": message[:1].upper() + message[1:],
+        "summary": summary(report),
+    }
 
 
 def summary(report: Report) -> str:

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfdrlprune.evidence import machine, page, table
+from tfdrlprune.evidence import curves, machine, markdown, page, table
 from tfdrlprune.evidence.ledger import broken_by, last_safe
 from tfdrlprune.evidence.stage import StageRow
+from tfdrlprune.evidence.sweep_results import Robustness
 from tfdrlprune.evidence.verdict import INCONCLUSIVE, PASS
 from tfdrlprune.folders import atomic_folder
 from tfdrlprune.simulation import Environment
 
 JSON_FILE = "report.json"
 PAGE_FILE = "report.html"
+TEXT_FILE = "report.md"
 SMALL_DENSE = "small_dense"
 
 
@@ -38,6 +40,8 @@ class Report:
         versions: of the packages.
         machine: on which latency was measured.
         command: that makes this report again; None if it was made from Python.
+        robustness: the final stage and a small dense network beside the baseline under
+            disturbances; None if nothing was disturbed.
     """
 
     stages: tuple[StageRow, ...]
@@ -51,6 +55,7 @@ class Report:
     versions: dict[str, str]
     machine: dict[str, Any]
     command: str | None = None
+    robustness: Robustness | None = None
 
     @staticmethod
     def of(
@@ -168,6 +173,7 @@ class Report:
             "baseline": self.baseline.to_json(),
             "small_dense": None if self.small_dense is None else self.small_dense.to_json(),
             "gate": self.gate,
+            "robustness": None if self.robustness is None else self.robustness.to_json(),
             "environment": self.environment,
             "seeds": {"seed": self.seed, "episodes": list(self.seeds)},
             "versions": self.versions,
@@ -180,7 +186,8 @@ class Report:
         return [*self.stages, *([self.small_dense] if self.small_dense else [])]
 
     def __str__(self) -> str:
-        return f"{table.text(self.rows())}\n{self.message}"
+        swept = "" if self.robustness is None else f"\n\n{curves.text(self.robustness)}"
+        return f"{table.text(self.rows())}\n{self.message}{swept}"
 
     def __rich__(self) -> Any:
         from rich.console import Group
@@ -188,15 +195,20 @@ class Report:
 
         style = {"PASS": "bold green", "FAIL": "bold red"}.get(self.verdict or "", "bold yellow")
         message = Text(self.message, style=style)
-        return Group(table.Table(self.rows()), message)
+        swept = [] if self.robustness is None else [Text(), Text(curves.text(self.robustness))]
+        return Group(table.Table(self.rows()), message, *swept)
 
     def files(self) -> dict[str, bytes]:
-        """Returns ``report.json`` and ``report.html`` by name."""
+        """Returns ``report.json``, ``report.md`` and ``report.html`` by name."""
         content = json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
-        return {JSON_FILE: content.encode(), PAGE_FILE: page.render(self).encode()}
+        return {
+            JSON_FILE: content.encode(),
+            TEXT_FILE: markdown.render(self).encode(),
+            PAGE_FILE: page.render(self).encode(),
+        }
 
     def write(self, folder: str | os.PathLike[str], *, force: bool = False) -> None:
-        """Writes ``report.json`` and ``report.html`` into a new folder, whole or not at all.
+        """Writes the files of `files` into a new folder, whole or not at all.
 
         Raises:
             FileExistsError: the folder exists and ``force`` is off, or it is no report.
@@ -208,7 +220,7 @@ class Report:
 
 def is_report(folder: Path) -> bool:
     """Tells whether a folder is one that `Report.write` wrote."""
-    return {JSON_FILE, PAGE_FILE} == {path.name for path in folder.iterdir()}
+    return {JSON_FILE, TEXT_FILE, PAGE_FILE} == {path.name for path in folder.iterdir()}
 
 
 def _name(env: Environment | None) -> str | None:

@@ -28,6 +28,9 @@ class StageRow:
         agreement: share of the baseline's visited states on which both act alike (continuous
             actions: within 1 % of their range); None without a baseline.
         returns: the ``return`` block of ``report.json``; None without an environment.
+        paired: ``difference`` to the baseline over the same seeds and
+            ``probability_of_improvement`` over it, each ``{mean, ci_low, ci_high}``; None where
+            nothing is judged. What decides is the gate.
         verdict: ``"PASS"``, ``"FAIL"``, ``"INCONCLUSIVE"``; None where there is nothing to judge.
         gate: the whole verdict; None where the gate could not be asked.
         episodes: behind ``returns``.
@@ -45,6 +48,7 @@ class StageRow:
     latency_us: Mapping[str, float]
     agreement: float | None
     returns: Mapping[str, Any] | None
+    paired: Mapping[str, Any] | None
     verdict: str | None
     gate: Verdict | None = dataclasses.field(repr=False)
     episodes: Episodes | None = dataclasses.field(repr=False)
@@ -64,5 +68,6 @@ class StageRow:
             "latency_us": dict(self.latency_us),
             "agreement": self.agreement,
             "return": None if self.returns is None else dict(self.returns),
+            "paired": None if self.paired is None else dict(self.paired),
             "verdict": self.verdict,
         }

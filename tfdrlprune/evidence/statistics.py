@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,15 @@ class Estimate:
     value: float
     low: float | None
     high: float | None
+
+    def to_json(self) -> dict[str, float | None]:
+        """Returns ``{mean, ci_low, ci_high}``."""
+        return {"mean": self.value, "ci_low": self.low, "ci_high": self.high}
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> Estimate:
+        """Returns what `to_json` wrote."""
+        return Estimate(values["mean"], values["ci_low"], values["ci_high"])
 
 
 def mean(values: ArrayLike, *, confidence: float = 0.95, seed: int = 0) -> Estimate:

@@ -10,7 +10,6 @@ from tfdrlprune.evidence.statistics import Estimate
 from tfdrlprune.evidence.sweeps import Sweep
 
 BASELINE = "baseline"
-_KEYS = ("mean", "ci_low", "ci_high")
 
 
 @dataclass(frozen=True)
@@ -108,10 +107,10 @@ def _sweep_to_json(result: SweepResult) -> dict[str, Any]:
                 "points": [
                     {
                         "level": point.level,
-                        "return": _estimate_to_json(point.returns),
+                        "return": point.returns.to_json(),
                         "failures": point.failures,
-                        "difference": _estimate_to_json(point.difference),
-                        "change": _estimate_to_json(point.change),
+                        "difference": point.difference and point.difference.to_json(),
+                        "change": point.change and point.change.to_json(),
                     }
                     for point in curve.points
                 ],
@@ -128,10 +127,10 @@ def _sweep_from_json(values: Mapping[str, Any]) -> SweepResult:
             tuple(
                 Point(
                     point["level"],
-                    Estimate(*(point["return"][key] for key in _KEYS)),
+                    Estimate.from_json(point["return"]),
                     point["failures"],
-                    _estimate_from_json(point["difference"]),
-                    _estimate_from_json(point["change"]),
+                    point["difference"] and Estimate.from_json(point["difference"]),
+                    point["change"] and Estimate.from_json(point["change"]),
                 )
                 for point in curve["points"]
             ),
@@ -140,13 +139,3 @@ def _sweep_from_json(values: Mapping[str, Any]) -> SweepResult:
     )
     levels = tuple(point.level for point in curves[0].points)
     return SweepResult(Sweep(values["name"], levels), curves)
-
-
-def _estimate_to_json(estimate: Estimate | None) -> dict[str, float | None] | None:
-    if estimate is None:
-        return None
-    return {"mean": estimate.value, "ci_low": estimate.low, "ci_high": estimate.high}
-
-
-def _estimate_from_json(values: Mapping[str, Any] | None) -> Estimate | None:
-    return None if values is None else Estimate(*(values[key] for key in _KEYS))

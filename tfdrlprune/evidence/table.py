@@ -45,6 +45,13 @@ def number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
+def columns_and_lines(rows: Sequence[StageRow]) -> tuple[list[str], list[list[str]]]:
+    """Returns the names of the columns that any row fills, and each row's cells in them."""
+    content = [cells(row) for row in rows]
+    used = [index for index in range(len(COLUMNS)) if any(line[index] for line in content)]
+    return [COLUMNS[index] for index in used], [[line[i] for i in used] for line in content]
+
+
 class Table:
     """The table for `rich`: one line a stage where it fits, else one column a stage.
 
@@ -52,10 +59,7 @@ class Table:
     """
 
     def __init__(self, rows: Sequence[StageRow]):
-        content = [cells(row) for row in rows]
-        used = [index for index in range(len(COLUMNS)) if any(line[index] for line in content)]
-        self._names = [COLUMNS[index] for index in used]
-        self._lines = [[line[index] for index in used] for line in content]
+        self._names, self._lines = columns_and_lines(rows)
 
     def __rich_console__(self, console: Any, options: Any) -> Any:
         wide = self._wide()

@@ -1,0 +1,34 @@
+"""The report as Markdown, for a pull request or a terminal."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from tfdrlprune.evidence import curves, page, table
+
+if TYPE_CHECKING:
+    from tfdrlprune.evidence.report import Report
+
+
+def render(report: Report) -> str:
+    """Returns the report as GitHub-flavoured Markdown."""
+    from jinja2 import Environment, StrictUndefined
+
+    source = resources.files("tfdrlprune.evidence").joinpath("report.md").read_text("utf-8")
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters["number"] = table.number
+    columns, lines = table.columns_and_lines(report.rows())
+    gate = report.judged.gate
+    return environment.from_string(source).render(
+        report=report,
+        **page.words(report),
+        columns=columns,
+        # A bar in a name would end its cell.
+        lines=[[cell.replace("|", "\\|") for cell in line] for line in lines],
+        rulings=gate.rulings if gate is not None else (),
+        swept="" if report.robustness is None else curves.text(report.robustness),
+        versions=", ".join(f"{name} {version}" for name, version in report.versions.items()),
+    )
