@@ -73,14 +73,13 @@ def test_every_field_comes_back_from_toml():
         frequency=9,
         precision="int8",
         networks={"critic": 0.25, "actor": None},
-        gradient_batches=3,
     )
     again = Recipe.from_toml(recipe.to_toml())
     assert again == recipe
     assert hash(again) == hash(recipe)
     assert Recipe.from_dict(recipe.to_dict()) == recipe
     # Sparse training excludes some of these choices, and knows some of its own.
-    other = Recipe(method="set", drop_fraction=0.5)
+    other = Recipe(method="rigl", drop_fraction=0.5, gradient_batches=3)
     gated = Recipe(schedule="return_gated", return_margin=0.1, return_stride=0.5, return_patience=2)
     for each in (other, gated):
         assert Recipe.from_toml(each.to_toml()) == each
@@ -104,3 +103,15 @@ def test_a_dictionary_has_a_form_for_the_command_line():
 )
 def test_the_sparsity_of_a_pattern_may_be_rounded(granularity, sparsity):
     assert Recipe(granularity=granularity, sparsity=sparsity).sparsity == sparsity
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"criterion": "movement"}, {"method": "set"}, {"method": "static"}],
+    ids=str,
+)
+def test_gradient_batches_that_nothing_takes_are_refused(fields):
+    with pytest.raises(ValueError, match=r"gradient_batches=4\. Leave it out"):
+        Recipe(gradient_batches=4, **fields)
+    assert Recipe(gradient_batches=4, criterion="taylor").gradient_batches == 4
+    assert Recipe(gradient_batches=4, method="rigl").gradient_batches == 4

@@ -96,6 +96,7 @@ class PruningCallback(MaskingCallback):
             threshold=threshold,
             spare=(spare,) if isinstance(spare, str) else tuple(spare),
         )
+        self._selection.check_gradients()
         self._seed = seed
         self._gate: ReturnGate | None = None
 

@@ -116,11 +116,16 @@ class Recipe(Selection):
     def _check_method(self) -> None:
         """Raises ValueError where something is asked for that this method or schedule has not."""
         sparse = self.method != "prune"
+        if not sparse:
+            self.check_gradients()
         gated = self.schedule == "return_gated"
         unknown = {
             f"method={self.method!r} trains sparsely from the beginning": _OF_PRUNING * sparse,
             "method='prune' exchanges no weights": ("drop_fraction",) * (not sparse),
             f"schedule={self.schedule!r} does not look at returns": _OF_GATES * (not gated),
+            f"method={self.method!r} grows by no gradient": (
+                ("gradient_batches",) * (self.method in ("set", "static"))
+            ),
             f"schedule={self.schedule!r} rises once": (("cycles",) * (self.schedule != "cyclical")),
         }
         defaults = {each.name: each.default for each in dataclasses.fields(Recipe)}

@@ -15,6 +15,8 @@ CRITERIA = (
     *("saliency", "taylor", "snip", "movement"),
     *("activation", "apoz"),
 )
+# Those that average gradients over batches; movement takes those of the training steps.
+BY_GRADIENTS = ("saliency", "taylor", "snip")
 GROUP_SCORES = ("mean", "l2", "max", "in+out")
 
 
@@ -117,6 +119,15 @@ class Selection:
             raise ValueError(
                 "criterion='movement' scores what moves towards zero below zero, which "
                 "group_score='l2' would square. Write group_score='mean'."
+            )
+
+    def check_gradients(self) -> None:
+        """Raises ValueError where batches are asked for by a criterion that takes no gradients."""
+        default = Selection.__dataclass_fields__["gradient_batches"].default
+        if self.criterion not in BY_GRADIENTS and self.gradient_batches != default:
+            raise ValueError(
+                f"criterion={self.criterion!r} averages no gradients over batches. Received: "
+                f"gradient_batches={self.gradient_batches!r}. Leave it out."
             )
 
     @property
