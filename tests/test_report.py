@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from tfdrlprune.evidence import page
 from tfdrlprune.evidence.episodes import Episodes
 from tfdrlprune.evidence.gate import judge
 from tfdrlprune.evidence.report import Report
@@ -93,8 +94,8 @@ class Page(HTMLParser):
             self.text += data
 
 
-@pytest.fixture(scope="module")
-def page() -> Page:
+@pytest.fixture(scope="module", name="page")
+def page_of_a_report() -> Page:
     return Page(report(small=True).files()["report.html"].decode())
 
 
@@ -301,3 +302,17 @@ def test_every_form_shows_what_disturbances_do():
     assert "Delayed actions" in files["report.html"].decode()
     assert "Delayed actions" not in plain.files()["report.html"].decode()
     assert "500 (490 to 500)" in str(made)
+
+
+def test_names_of_neighbours_in_the_plot_stand_in_lines_of_their_own():
+    sizes = {"dense": 700, "pruned": 705, "float16": 900, "int8": 910}
+    rows = [row(name, DENSE, gzip_bytes=size) for name, size in sizes.items()]
+    assert page._label_lines(rows) == [0, 1, 0, 1]
+    assert page._label_lines(rows[::-1]) == [1, 0, 1, 0]
+    assert page._label_lines(rows[:1]) == [0]
+
+
+def test_a_margin_in_units_of_the_return_is_drawn_as_such():
+    gate = judge(DENSE, DENSE, Terms(bounds=BOUNDS, margin_return=20.0))
+    assert "margin 20<" in report(gate=gate).files()["report.html"].decode()
+    assert "margin 5%<" in report().files()["report.html"].decode()

@@ -5,6 +5,8 @@ It needs no script and no network, follows the reader's light or dark setting, a
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -74,14 +76,15 @@ def plot(report: Report) -> str:
         return ""
     figure = drawing.figure(4.8, 3.0)
     axes = figure.add_subplot()
-    for row in rows:
-        _draw(axes, row, ACCENT if row.name == report.final else INK)
+    for row, line in zip(rows, _label_lines(rows), strict=True):
+        _draw(axes, row, ACCENT if row.name == report.final else INK, line)
     gate = report.judged.gate
     if gate is not None and report.baseline.returns is not None:
-        allowed = report.baseline.returns["mean"] - gate.margin_return
+        loss = gate.margin_return
+        allowed = report.baseline.returns["mean"] - loss
         axes.axhline(allowed, color=MUTED, linestyle=(0, (4, 3)), linewidth=1)
         axes.annotate(
-            f"margin {gate.margin:.0%}",
+            f"margin {table.number(loss) if gate.margin is None else f'{gate.margin:.0%}'}",
             (1, allowed),
             xycoords=("axes fraction", "data"),
             xytext=(-2, 3),
@@ -91,14 +94,30 @@ def plot(report: Report) -> str:
             fontsize=8,
         )
     axes.set_xscale("log")
-    axes.margins(x=0.25, y=0.25)
+    axes.margins(x=0.25, y=0.35)
     axes.set_xlabel("size of the model file, gzipped (bytes)", color=INK, fontsize=9)
     axes.set_ylabel("return, 95 % interval", color=INK, fontsize=9)
     _style(axes)
     return drawing.svg(figure, "Return with its interval against size of the file")
 
 
-def _draw(axes: Any, row: StageRow, colour: str) -> None:
+def _label_lines(rows: Sequence[StageRow]) -> list[int]:
+    """Returns in which line above its point each name stands, so that neighbours stay readable."""
+    sizes = [math.log(row.gzip_bytes) for row in rows]
+    # The axis has a fourth of its range on either side; a character is about 1/50 of its width.
+    width = 1.5 * (max(sizes) - min(sizes)) or 1.0
+    ends: list[float] = []  # of the last name in each line
+    lines = [0] * len(rows)
+    for index in sorted(range(len(rows)), key=sizes.__getitem__):
+        half = len(table.title(rows[index].name)) * width / 100
+        start = sizes[index] - half
+        free = [line for line, end in enumerate(ends) if end <= start]
+        lines[index] = free[0] if free else len(ends)
+        ends[lines[index] : lines[index] + 1] = [sizes[index] + half]
+    return lines
+
+
+def _draw(axes: Any, row: StageRow, colour: str, line: int) -> None:
     assert row.returns is not None
     mean = row.returns["mean"]
     ends = [row.returns["ci_low"], row.returns["ci_high"]]
@@ -116,10 +135,9 @@ def _draw(axes: Any, row: StageRow, colour: str) -> None:
     axes.annotate(
         table.title(row.name),
         (row.gzip_bytes, mean),
-        # The judged stage and the one before it are often near each other.
-        xytext=(8, 6) if colour == INK else (-6, -12),
+        xytext=(0, 7 + 11 * line),
         textcoords="offset points",
-        ha="left" if colour == INK else "right",
+        ha="center",
         color=colour,
         fontsize=9,
     )
