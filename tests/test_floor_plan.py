@@ -24,7 +24,7 @@ ROOMS = {
     "policies": set(),
     "agents": {"pruning", "policies"},
     "deployment": {"policies", "quantization", "runtime"},
-    "evidence": {"runtime", "deployment.artifact"},
+    "evidence": {"runtime", "deployment.artifact", "deployment.model_graph"},
     "compression": {
         *("pruning", "structure", "quantization", "policies", "agents"),
         *("deployment", "evidence", "runtime"),
@@ -34,7 +34,10 @@ ROOMS = {
 ROOMS["cli"] = set(ROOMS)
 
 # What must start in milliseconds on a robot, and what it must never reach.
-LIGHT = ("runtime", "specs", "observations", "recipe", "folders", "deployment.artifact", "cli")
+LIGHT = (
+    *("runtime", "specs", "observations", "recipe", "folders", "deployment.artifact", "cli"),
+    *("deployment.model_graph", "evidence.diagnostics", "evidence.interval_bounds"),
+)
 HEAVY = {
     *("tensorflow", "tf_keras", "tf_agents", "tensorflow_model_optimization"),
     *("tensorflow_probability", "gymnasium", "scipy", "matplotlib"),
@@ -169,6 +172,13 @@ def test_the_door_to_tf_agents_opens_before_its_parts_are_imported():
 @pytest.mark.parametrize("name", LIGHT)
 def test_light_floors_never_reach_what_is_heavy(name):
     assert reached(name) & HEAVY == set()
+
+
+@pytest.mark.parametrize("name", sorted(n for n in modules() if room_of(n) == "evidence"))
+def test_evidence_never_reaches_tensorflow(name):
+    assert (
+        reached(name) & {"tensorflow", "tf_keras", "tf_agents", "tensorflow_probability"} == set()
+    )
 
 
 def test_the_reach_sees_through_two_modules():

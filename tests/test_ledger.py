@@ -10,12 +10,10 @@ import pytest
 from artifacts import BALANCES, FALLS, linear
 
 from tfdrlprune import runtime
-from tfdrlprune.deployment import artifact
 from tfdrlprune.deployment.exporter import export
-from tfdrlprune.evidence.ledger import Ledger, agreement, broken_by, last_safe
+from tfdrlprune.evidence.ledger import Ledger, broken_by, last_safe
 from tfdrlprune.evidence.rollouts import roll_out, seeds_for
 from tfdrlprune.evidence.terms import Terms
-from tfdrlprune.specs import ArraySpec, Head
 
 SEEDS = seeds_for("judging", 0, 20)
 
@@ -158,33 +156,6 @@ def test_the_ledger_names_what_broke_the_policy_and_the_last_safe_stage(
     names = ("pruned", "float16", "int8")
     rows = [dense, *(stage(dense, *each) for each in zip(names, verdicts, strict=True))]
     assert (broken_by(rows), last_safe(rows)) == (broken, safe)
-
-
-def manifest_of(action: ArraySpec) -> artifact.Manifest:
-    return artifact.Manifest(
-        observation=ArraySpec("observation", (1,), "float32"),
-        action=action,
-        head=Head("tanh"),
-        precision="float32",
-        sparsity=artifact.Sparsity(None, 0.0),
-        parameters=artifact.Parameters(1, 1, 1),
-        source="",
-        recipe=None,
-        versions={},
-    )
-
-
-def test_continuous_actions_agree_within_one_percent_of_their_range_in_every_dimension():
-    manifest = manifest_of(ArraySpec("action", (2,), "float32", (-1.0, -10.0), (1.0, 10.0)))
-    ours = np.float32([[0.0, 0.0], [0.019, 0.19], [0.021, 0.0], [0.0, 0.21]])
-    assert agreement(ours, np.zeros((4, 2), np.float32), manifest) == 0.5
-
-
-def test_unbounded_actions_agree_within_one_percent_of_what_the_baseline_spans():
-    manifest = manifest_of(ArraySpec("action", (1,), "float32"))
-    others = np.float32([[0.0], [100.0]])
-    assert agreement(others + np.float32(0.9), others, manifest) == 1.0
-    assert agreement(others + np.float32(1.1), others, manifest) == 0.0
 
 
 def test_a_judged_stage_says_how_it_stands_beside_the_baseline(folders):

@@ -62,13 +62,10 @@ def operations(content: bytes) -> list[Operation]:
     Raises:
         ValueError: the bytes are no TFLite model.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
     if content[4:8] != b"TFL3":
         raise ValueError("The file is no TFLite model: its identifier TFL3 is missing.")
     try:
-        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-        return _Reader(model, schema).operations()
+        return Reader(content).operations()
     except (struct.error, TypeError, ValueError, LookupError, AttributeError) as error:
         raise ValueError(
             f"The file is no TFLite model that can be read: {error}. Export the policy again."
@@ -83,11 +80,20 @@ def parameter_counts(found: list[Operation]) -> tuple[int, int]:
     return sum(array.size for array in unique), sum(int(np.count_nonzero(a)) for a in unique)
 
 
-class _Reader:
-    """Reads one unpacked model; a constant that two operations share is one array."""
+class Reader:
+    """Reads the main graph of one model; a constant that two operations share is one array.
 
-    def __init__(self, model: Any, schema: Any) -> None:
-        self.model, self.graph = model, model.subgraphs[0]
+    Attributes:
+        model: LiteRT's own objects, unpacked.
+        graph: of these, the main graph.
+        types: names of the dtypes by LiteRT's numbers.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        from ai_edge_litert import schema_py_generated as schema
+
+        self.model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+        self.graph = self.model.subgraphs[0]
         self.kinds = _names(schema.BuiltinOperator)
         self.types = _names(schema.TensorType)
         self.constants: dict[int, Array | None] = {}
@@ -99,17 +105,21 @@ class _Reader:
         }
 
     def operations(self) -> list[Operation]:
+        """Returns the operations that compute, without those that widen constants."""
         return [self.operation(op) for op in self.graph.operators if not self.is_widening(op)]
 
     def is_widening(self, op: Any) -> bool:
+        """Tells whether an operation only turns a constant into float32."""
         return op.outputs[0] in self.widened
 
     def kind(self, op: Any) -> str:
+        """Returns an operation's name."""
         code = self.model.operatorCodes[op.opcodeIndex]
         # Codes above 127 stand in the newer field, and older files have only the older one.
         return self.kinds[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
     def operation(self, op: Any) -> Operation:
+        """Returns an operation with its kernel and bias."""
         kind = self.kind(op)
         inputs = [self.widened.get(index, index) for index in op.inputs]
         kernel = bias = values = None
@@ -143,6 +153,7 @@ class _Reader:
         return self.constants[index]
 
     def read(self, index: int) -> Array | None:
+        """Returns a tensor's bytes as an array, or None if it has none of a known dtype."""
         tensor = self.graph.tensors[index]
         data = self.model.buffers[tensor.buffer].data
         kind = self.types[tensor.type]

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from tfdrlprune import observations as _observations
 from tfdrlprune import runtime
 from tfdrlprune.deployment import artifact
 from tfdrlprune.evidence import latency
 from tfdrlprune.evidence.bounds import Bounds, return_bounds
+from tfdrlprune.evidence.diagnostics import agreement
 from tfdrlprune.evidence.episodes import Episodes
 from tfdrlprune.evidence.gate import judge
 from tfdrlprune.evidence.rollouts import record_observations
@@ -32,13 +32,11 @@ from tfdrlprune.evidence.statistics import (
 from tfdrlprune.evidence.terms import Terms
 from tfdrlprune.evidence.verdict import FAIL, INCONCLUSIVE, Verdict, accepted_in_order
 from tfdrlprune.simulation import Environment
-from tfdrlprune.specs import Array, flatten, pack_like
+from tfdrlprune.specs import flatten, pack_like
 
 # Observations of the baseline on which actions are compared and latency is measured.
 _VISITED = 1_000
 _RECORDED_EPISODES = 5
-# A continuous action agrees if it is this near, as a fraction of its range.
-_NEAR = 0.01
 # Pairs of episodes between two looks, where playing ends with the verdict.
 _BLOCK = 10
 
@@ -229,29 +227,6 @@ def known_bounds(env: Environment | None, declared: Bounds | None) -> Bounds | N
         return return_bounds(env, declared)
     except ValueError:
         return None
-
-
-def agreement(actions: Array, others: Array, manifest: artifact.Manifest) -> float:
-    """Returns the share of equal actions; continuous ones may differ by 1 % of their range.
-
-    The range is the action's bounds, or, where it has none, what ``others`` span.
-
-    Args:
-        actions: [count, *shape].
-        others: likewise.
-        manifest: says what an action is.
-    """
-    if manifest.head.kind == "argmax":
-        equal = actions == others
-    else:
-        low, high = (
-            bound.reshape(manifest.action.shape) for bound in _observations.bounds(manifest.action)
-        )
-        bounded = np.isfinite(low) & np.isfinite(high)
-        span = np.where(bounded, np.where(bounded, high, 0) - np.where(bounded, low, 0), 0.0)
-        span = np.where(bounded, span, np.ptp(others.astype(np.float64), axis=0))
-        equal = np.abs(actions.astype(np.float64) - others) <= _NEAR * span
-    return float(equal.reshape(len(actions), -1).all(axis=1).mean())
 
 
 def vectors_of(folder: str | os.PathLike[str], manifest: artifact.Manifest) -> Any:
