@@ -76,7 +76,7 @@ def test_differences_of_merged_branches_hold_and_are_tighter_than_two_boxes(merg
     for variable in model.trainable_variables:
         variable.assign_add(0.01 * generator.normal(size=variable.shape))
     ours = exported(Policy(model, Head("affine"), observation, action))
-    for centre in generator.normal(size=(20, 3)):
+    for centre in generator.normal(size=(8, 3)):
         low, high = centre - 0.1, centre + 0.1
         found = bound_difference(ours[1], theirs[1], boxes.given(observation, low, high))
         states = filling(low, high, 300)

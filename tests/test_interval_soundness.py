@@ -26,7 +26,10 @@ COUNT = 100_000
 # Some inputs hardly move, one not at all: there the bounds are tight.
 LOW = np.array([-1.0, -0.2, 0.3, 0.5, -3.0])
 HIGH = np.array([1.0, 0.1, 0.3, 0.55, 2.0])
-SHORT = list(itertools.product(("relu_wide", "tanh_deep"), ("float32", "dynamic", "int8")))
+SHORT = [
+    *(("relu_wide", precision) for precision in ("float32", "dynamic", "int8")),
+    ("tanh_deep", "dynamic"),
+]
 LONG = [each for each in itertools.product(KINDS, PRECISIONS) if each not in SHORT]
 
 
@@ -152,7 +155,13 @@ def nested_observations(low, high, count, seed=2):
     return {"arm": flat[:, :3], "keys": np.round(flat[:, 3:5]).astype(np.uint8), "time": flat[:, 5]}
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    "precision",
+    [
+        *("float32", "int8"),
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("float16", "dynamic", "int16x8")),
+    ],
+)
 def test_bounds_hold_for_nested_observations_and_dueling_networks(precision):
     policy = nested_policy()
     sample = nested_observations([-2] * 3 + [0] * 2 + [-2], [2] * 3 + [255] * 2 + [2], 200)
