@@ -82,7 +82,7 @@ def test_a_stage_holds_the_keys_that_scripts_rely_on(dense):
     value = dense.to_json()
     assert list(value) == [
         *("name", "precision", "parameters", "nonzero", "sparsity", "size_bytes", "gzip_bytes"),
-        *("latency_us", "agreement", "return", "paired", "verdict"),
+        *("latency_us", "agreement", "return", "paired", "diagnostics", "verdict"),
     ]
     assert set(value["latency_us"]) == {"median", "p99"}
     assert {

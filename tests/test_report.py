@@ -48,13 +48,13 @@ def row(name, table, *, beside=DENSE, **changes) -> StageRow:
         "gzip_bytes": 40_100,
         "latency_us": {"median": 7.14, "p99": 9.0},
         "agreement": 0.97,
+        "differences": None,
         "returns": None if table is None else summarize(table),
         "paired": None,
         "verdict": None if gate is None else gate.verdict,
         "gate": gate,
         "episodes": table,
         "visited": np.zeros((1, 4)),
-        "actions": np.zeros(1),
     }
     return StageRow(**values | changes)
 

@@ -1,4 +1,4 @@
-"""All diagnostics of an artifact beside its baseline, as far as they apply to it. Never acceptance."""
+"""All diagnostics of an artifact beside its baseline, as far as they apply. Never acceptance."""
 
 from __future__ import annotations
 

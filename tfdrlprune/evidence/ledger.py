@@ -18,7 +18,7 @@ from tfdrlprune import runtime
 from tfdrlprune.deployment import artifact
 from tfdrlprune.evidence import latency
 from tfdrlprune.evidence.bounds import Bounds, return_bounds
-from tfdrlprune.evidence.diagnostics import agreement
+from tfdrlprune.evidence.differences import compare
 from tfdrlprune.evidence.episodes import Episodes
 from tfdrlprune.evidence.gate import judge
 from tfdrlprune.evidence.rollouts import record_observations
@@ -79,6 +79,7 @@ class Ledger:
         self._progress = progress or (lambda what, done, total: None)
         self._rows: list[StageRow] = []
         self._baseline: Series | None = None
+        self._first_folder: str | os.PathLike[str] = ""
 
     def __enter__(self) -> Ledger:
         return self
@@ -104,7 +105,9 @@ class Ledger:
         first = self._rows[0] if self._rows and judged else None
         episodes, gate = self._play(name, folder, first is not None)
         visited = _visited(policy, folder, self._env) if first is None else first.visited
-        actions = np.asarray(policy.action(visited))
+        differences = None
+        if first is not None:
+            differences = compare(folder, self._first_folder, self._env, visited)
         verdict = INCONCLUSIVE if first is not None and episodes is not None else None
         row = StageRow(
             name=name,
@@ -115,15 +118,17 @@ class Ledger:
             size_bytes=len(content),
             gzip_bytes=len(gzip.compress(content, 9, mtime=0)),
             latency_us=latency.measure(policy, visited),
-            agreement=None if first is None else agreement(actions, first.actions, manifest),
+            agreement=None if differences is None else differences.states.agreement,
+            differences=differences,
             returns=self._summary(episodes),
             paired=None if first is None or episodes is None else self._paired(episodes),
             verdict=verdict if gate is None else gate.verdict,
             gate=gate,
             episodes=episodes,
             visited=visited,
-            actions=actions,
         )
+        if not self._rows:
+            self._first_folder = folder
         self._rows.append(row)
         return row
 

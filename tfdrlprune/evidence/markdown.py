@@ -29,6 +29,7 @@ def render(report: Report) -> str:
         # A bar in a name would end its cell.
         lines=[[cell.replace("|", "\\|") for cell in line] for line in lines],
         rulings=gate.rulings if gate is not None else (),
+        differences=(report.judged.differences.lines() if report.judged.differences else []),
         swept="" if report.robustness is None else curves.text(report.robustness),
         versions=", ".join(f"{name} {version}" for name, version in report.versions.items()),
     )

@@ -34,6 +34,7 @@ def render(report: Report) -> str:
         columns=columns,
         lines=lines,
         plot=plot(report),
+        differences=(report.judged.differences.lines() if report.judged.differences else []),
         panels=[] if report.robustness is None else curves.panels(report.robustness),
         runs=_runs(report.seeds),
     )

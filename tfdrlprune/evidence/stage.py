@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tfdrlprune.evidence.differences import Differences
 from tfdrlprune.evidence.episodes import Episodes
 from tfdrlprune.evidence.verdict import Verdict
-from tfdrlprune.specs import Array
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class StageRow:
         latency_us: ``median`` and ``p99`` of one action, called in a row on one core.
         agreement: share of the baseline's visited states on which both act alike (continuous
             actions: within 1 % of their range); None without a baseline.
+        differences: from the baseline, in the states that it visits; None without a baseline.
         returns: the ``return`` block of ``report.json``; None without an environment.
         paired: ``difference`` to the baseline over the same seeds and
             ``probability_of_improvement`` over it, each ``{mean, ci_low, ci_high}``; None where
@@ -35,7 +36,6 @@ class StageRow:
         gate: the whole verdict; None where the gate could not be asked.
         episodes: behind ``returns``.
         visited: observations of the baseline, nested, [count, ...].
-        actions: of this stage on them, [count, ...].
     """
 
     name: str
@@ -47,13 +47,13 @@ class StageRow:
     gzip_bytes: int
     latency_us: Mapping[str, float]
     agreement: float | None
+    differences: Differences | None = dataclasses.field(repr=False)
     returns: Mapping[str, Any] | None
     paired: Mapping[str, Any] | None
     verdict: str | None
     gate: Verdict | None = dataclasses.field(repr=False)
     episodes: Episodes | None = dataclasses.field(repr=False)
     visited: Any = dataclasses.field(repr=False)
-    actions: Array = dataclasses.field(repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the stage as ``report.json`` holds it."""
@@ -69,5 +69,6 @@ class StageRow:
             "agreement": self.agreement,
             "return": None if self.returns is None else dict(self.returns),
             "paired": None if self.paired is None else dict(self.paired),
+            "diagnostics": None if self.differences is None else self.differences.to_json(),
             "verdict": self.verdict,
         }
