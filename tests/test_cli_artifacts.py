@@ -136,3 +136,50 @@ def test_compress_takes_its_choices_from_a_recipe_file(made, tmp_path):
     manifest = artifact.read(tmp_path / "c")
     assert (manifest.sparsity.achieved, manifest.recipe["distribution"]) == (0.25, "global")
     assert manifest.verdict["verdict"] is None
+
+
+def test_evaluate_takes_terms_and_ends_when_they_are_decided(made, tmp_path, capsys):
+    file = tmp_path / "x.json"
+    arguments = ["evaluate", str(made / "good"), "--env", ENV, "--baseline", str(made / "good")]
+    terms = ["--floor", "random", "--max-failure-rate", "0.05", "--until-decided", "--workers", "2"]
+    assert run([*arguments, *terms, "--json", str(file)]) == 0
+    result = json.loads(file.read_text())
+    gate = result["gates"][str(made / "good")]
+    # Random actions keep the pole up for about 22 steps.
+    assert 15 < gate["floor"] < 30
+    assert gate["margin_return"] == pytest.approx(0.05 * (500 - gate["floor"]))
+    assert [ruling["name"] for ruling in gate["rulings"]] == ["return", "failure rate"]
+    assert gate["episodes"] == result["artifacts"][1]["return"]["episodes"] < 110
+    assert result["accepted"] == [str(made / "good")]
+    for bad, message in (
+        (["--floor", "nothing"], "neither a number nor 'random'"),
+        (["--floor", "random", "--margin-return", "5"], "Leave one out"),
+        (["--failure-below", "5"], "Give max_failure_rate"),
+    ):
+        assert run([*arguments, *bad]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_evaluate_names_those_that_are_accepted_in_their_order(made, tmp_path, capsys):
+    file = tmp_path / "x.json"
+    folders = [str(made / name) for name in ("good", "falls")]
+    arguments = ["evaluate", *folders, "--env", ENV, "--baseline", folders[0]]
+    assert run([*arguments, "--until-decided", "--json", str(file)]) == 3
+    assert json.loads(file.read_text())["accepted"] == [folders[0]]
+    assert f"Accepted, in the order given: {folders[0]}." in capsys.readouterr().out
+
+
+def test_evaluate_sweeps_beside_the_baseline(made, tmp_path, capsys):
+    file = tmp_path / "x.json"
+    arguments = ["evaluate", str(made / "falls"), "--env", ENV, "--episodes", "5"]
+    sweep = ["--sweep", "delay=2", "--sweep-episodes", "4"]
+    assert run([*arguments, *sweep]) == 2
+    assert "--sweep takes something to be held against" in capsys.readouterr().err
+    beside = [*arguments, "--baseline", str(made / "good")]
+    assert run([*beside, *sweep, "--json", str(file)]) == 4  # five episodes decide nothing
+    (found,) = json.loads(file.read_text())["robustness"]["sweeps"]
+    assert (found["name"], len(found["curves"])) == ("delay", 2)
+    assert [point["level"] for point in found["curves"][1]["points"]] == [0, 2]
+    assert "change" in capsys.readouterr().out
+    assert run([*beside, "--sweep", "masspol=2"]) == 2
+    assert "masspole" in capsys.readouterr().err

@@ -6,7 +6,13 @@ import pytest
 from gymnasium import spaces
 
 from tfdrlprune.evidence.episodes import Episodes
-from tfdrlprune.evidence.rollouts import PURPOSES, record_observations, roll_out, seeds_for
+from tfdrlprune.evidence.rollouts import (
+    PURPOSES,
+    random_return,
+    record_observations,
+    roll_out,
+    seeds_for,
+)
 
 
 class Leaning:
@@ -202,3 +208,30 @@ def test_a_table_with_a_gap_or_an_unknown_outcome_is_refused():
         Episodes(*columns[:4], ())
     with pytest.raises(ValueError, match="'lost'"):
         Episodes(*columns[:3], np.array(["lost"]), ("",))
+
+
+def test_the_return_of_random_actions_is_theirs_and_repeats():
+    class Steps(gym.Env):
+        """Returns the number of ones among ten random actions."""
+
+        observation_space, action_space = spaces.Box(-1, 1, (1,)), spaces.Discrete(2)
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            self.left = 10
+            return np.zeros(1, np.float32), {}
+
+        def step(self, action):
+            self.left -= 1
+            return np.zeros(1, np.float32), float(action), self.left == 0, False, {}
+
+    first = random_return(Steps, episodes=200)
+    # Binomial: 5 on average, with a standard deviation of sqrt(2.5 / 200) = 0.11.
+    assert first == pytest.approx(5, abs=0.4)
+    assert random_return(Steps, episodes=200) == first != random_return(Steps, episodes=200, seed=1)
+
+
+def test_a_floor_where_every_episode_fails_is_an_error():
+    seeds = seeds_for("calibration", 0, 2).tolist()
+    with pytest.raises(ValueError, match="Give the floor as a number"):
+        random_return(lambda: Counting(dict.fromkeys(seeds, "crash")), episodes=2)

@@ -70,7 +70,7 @@ def command(
         env = sources.environment_of(source, env)
     if env is None and observations is None:
         raise click.UsageError(f"Give --env or --observations: {source} does not name its own.")
-    terms = options.build_terms(flags)
+    terms = options.build_terms(flags, env, seed)
     if sweep_texts and env is None:
         raise click.UsageError("--sweep plays in the environment: give --env.")
     sweeps = options.build_sweeps(sweep_texts, env, seed) if env else ()

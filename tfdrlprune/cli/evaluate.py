@@ -51,11 +51,11 @@ def command(
     from tfdrlprune.evidence.table import Table
     from tfdrlprune.evidence.verdict import accepted_in_order
 
-    terms = options.build_terms(flags)
     for flag, given in (("--until-decided", until_decided), ("--sweep", sweep_texts)):
         if given and baseline is None:
             raise click.UsageError(f"{flag} takes something to be held against: give --baseline.")
     sources.check_environment(env)
+    terms = options.build_terms(flags, env, seed)
     sweeps = options.build_sweeps(sweep_texts, env, seed)
     every = [*([baseline] if baseline else []), *folders]
     names = [*([str(baseline)] if baseline else []), *_names(folders)]

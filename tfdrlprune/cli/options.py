@@ -35,6 +35,21 @@ class _Fraction(click.FloatRange):
         return number
 
 
+class _FloorType(click.ParamType):
+    """A number, or the word for random actions."""
+
+    name = "floor"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float | str:
+        if value == _RANDOM or isinstance(value, float):
+            return value
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor {_RANDOM!r}.", param, ctx)
+
+
+_RANDOM = "random"
 FRACTION = _Fraction(0, 1, min_open=True, max_open=True)
 
 
@@ -92,7 +107,12 @@ def gate(command: Command) -> Command:
             help="Relative loss allowed.",
         ),
         click.option("--margin-return", type=float, help="Loss allowed as a return instead."),
-        click.option("--floor", type=float, help="Return that a relative loss counts from."),
+        click.option(
+            *("--floor",),
+            type=_FloorType(),
+            metavar="RETURN|random",
+            help="Return that a relative loss counts from; 'random' plays random actions.",
+        ),
         click.option(
             *("--confidence",),
             type=FRACTION,
@@ -175,11 +195,23 @@ def build_sweeps(texts: Sequence[str], env: str, seed: int) -> tuple[Sweep, ...]
     return found
 
 
-def build_terms(flags: dict[str, Any]) -> Terms:
-    """Returns the terms of the gate that the flags say."""
+def build_terms(flags: dict[str, Any], env: str | None, seed: int) -> Terms:
+    """Returns the terms of the gate that the flags say; plays for a floor of random actions.
+
+    Raises:
+        ValueError: they make no sense together; a random floor without an environment.
+    """
     from tfdrlprune.evidence.terms import Terms
 
-    return Terms(**{field.name: flags[field.name] for field in dataclasses.fields(Terms)})
+    values = {field.name: flags[field.name] for field in dataclasses.fields(Terms)}
+    if values["floor"] == _RANDOM:
+        Terms(**values | {"floor": 0.0})  # what is wrong is told before anything is played
+        if env is None:
+            raise ValueError("--floor random plays in the environment: give --env.")
+        from tfdrlprune.evidence.rollouts import random_return
+
+        values["floor"] = random_return(env, seed=seed)
+    return Terms(**values)
 
 
 def _ordered(

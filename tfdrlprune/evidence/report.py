@@ -13,7 +13,7 @@ from tfdrlprune.evidence import curves, machine, markdown, page, table
 from tfdrlprune.evidence.ledger import broken_by, last_safe
 from tfdrlprune.evidence.stage import StageRow
 from tfdrlprune.evidence.sweep_results import Robustness
-from tfdrlprune.evidence.verdict import INCONCLUSIVE, PASS
+from tfdrlprune.evidence.verdict import FAIL, INCONCLUSIVE, PASS
 from tfdrlprune.folders import atomic_folder
 from tfdrlprune.simulation import Environment
 
@@ -152,7 +152,9 @@ class Report:
                 f"{self.verdict}: stages are tested in order, and {culprit} did not pass, so that "
                 f"{self.final} does not count. {culprit}: {self._said_of(broken)}"
             )
-        return f"{own} What broke it: {culprit}."
+        # An undecided stage has broken nothing yet.
+        what = "What broke it" if broken.verdict == FAIL else "Undecided since"
+        return f"{own} {what}: {culprit}."
 
     def _said_of(self, row: StageRow) -> str:
         if row.gate is not None:

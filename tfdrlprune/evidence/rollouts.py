@@ -15,7 +15,14 @@ from tfdrlprune.evidence import nested
 from tfdrlprune.evidence.episodes import Episodes
 from tfdrlprune.simulation import Environment, make
 
-__all__ = ["Episodes", "Policy", "record_observations", "roll_out", "seeds_for"]
+__all__ = [
+    "Episodes",
+    "Policy",
+    "random_return",
+    "record_observations",
+    "roll_out",
+    "seeds_for",
+]
 
 PURPOSES = ("selection", "judging", "calibration")
 _LONGEST = 100_000  # env_steps: an environment without a limit of its own must not hang a roll-out
@@ -96,6 +103,39 @@ def roll_out(
         np.array(columns[3], np.str_),
         tuple(columns[4]),
     )
+
+
+def random_return(env: Environment, *, episodes: int = 100, seed: int = 0) -> float:
+    """Returns the mean return of random actions: a floor that losses can be counted from.
+
+    Args:
+        env: registered id, factory or environment.
+        episodes: how many are played, on ``seeds_for("calibration", seed, episodes)``.
+        seed: of the episodes and of the actions.
+
+    Raises:
+        ValueError: every episode failed.
+    """
+    with _Stage(env) as stage:
+        stage.env.action_space.seed(seed)
+        played = roll_out(
+            _Random(stage.env.action_space), stage.env, seeds_for("calibration", seed, episodes)
+        )
+    if played.failed.all():
+        raise ValueError(
+            f"All {episodes} episodes of random actions failed: {played.reasons[0]}. Give the "
+            "floor as a number."
+        )
+    return float(played.returns[~played.failed].mean())
+
+
+class _Random:
+    def __init__(self, space: gym.Space[Any]):
+        self._space = space
+
+    def action(self, observation: Any) -> Any:
+        del observation
+        return self._space.sample()
 
 
 def record_observations(
