@@ -72,8 +72,11 @@ def keeps_return(ours: Floats, theirs: Floats, terms: Terms, bounds: Bounds) -> 
         ValueError: a baseline that is no better than the floor; bounds narrower than the margin.
     """
     values, mean = as_bet(ours, theirs, terms, bounds)
-    margin = terms.margin if terms.margin_return is None else terms.margin_return
-    allowed = f"a margin of {margin:.4g}" + (" in return" if terms.margin_return else "")
+    if terms.margin_return is not None:
+        allowed = f"a margin of {terms.margin_return:.4g} in return"
+    else:
+        above = "" if terms.floor is None else f" of what is above {terms.floor:.4g}"
+        allowed = f"a margin of {terms.margin:.4g}{above}"
     return Claim(
         "return",
         f"not worse than the baseline less {allowed}",
