@@ -14,7 +14,7 @@ from builders import randomize
 
 from tfdrlprune import runtime
 from tfdrlprune.deployment import artifact, converter, model_graph
-from tfdrlprune.evidence.interval_bounds import Network
+from tfdrlprune.evidence.bounding.interval_bounds import Network
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.normalizer import ObservationNormalizer
 from tfdrlprune.specs import ArraySpec, Head, flatten

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tfdrlprune.evidence.statistics import Estimate
-from tfdrlprune.evidence.sweep_results import Curve, Point, Robustness, SweepResult
-from tfdrlprune.evidence.sweeps import Sweep
+from tfdrlprune.evidence.sweeping.sweep_results import Curve, Point, Robustness, SweepResult
+from tfdrlprune.evidence.sweeping.sweeps import Sweep
 
 ZERO = Estimate(0.0, 0.0, 0.0)
 FOUND = Robustness(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfdrlprune.evidence import boxes
+from tfdrlprune.evidence.bounding import boxes
 from tfdrlprune.specs import ArraySpec
 
 NEST = {

@@ -7,10 +7,10 @@ from xml.etree import ElementTree
 import numpy as np
 from findings import FOUND
 
-from tfdrlprune.evidence import curves
 from tfdrlprune.evidence.statistics import Estimate
-from tfdrlprune.evidence.sweep_results import Curve, Point, Robustness, SweepResult
-from tfdrlprune.evidence.sweeps import Sweep
+from tfdrlprune.evidence.sweeping import curves
+from tfdrlprune.evidence.sweeping.sweep_results import Curve, Point, Robustness, SweepResult
+from tfdrlprune.evidence.sweeping.sweeps import Sweep
 
 
 def words(svg):

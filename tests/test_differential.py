@@ -9,8 +9,8 @@ import pytest
 from builders import randomize
 from dense_nets import exported, filling
 
-from tfdrlprune.evidence import boxes
-from tfdrlprune.evidence.interval_bounds import bound_difference
+from tfdrlprune.evidence.bounding import boxes
+from tfdrlprune.evidence.bounding.interval_bounds import bound_difference
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.normalizer import ObservationNormalizer
 from tfdrlprune.specs import ArraySpec, Head

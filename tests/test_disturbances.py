@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from tfdrlprune.evidence.disturbances import (
+from tfdrlprune.evidence.sweeping.disturbances import (
     DelayedAction,
     DroppedFrames,
     NoisyObservation,

@@ -36,7 +36,7 @@ ROOMS["cli"] = set(ROOMS)
 # What must start in milliseconds on a robot, and what it must never reach.
 LIGHT = (
     *("runtime", "specs", "observations", "recipe", "folders", "deployment.artifact", "cli"),
-    *("deployment.model_graph", "evidence.diagnostics", "evidence.interval_bounds"),
+    *("deployment.model_graph", "evidence.diagnostics", "evidence.bounding.interval_bounds"),
 )
 HEAVY = {
     *("tensorflow", "tf_keras", "tf_agents", "tensorflow_model_optimization"),

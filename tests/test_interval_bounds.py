@@ -12,8 +12,8 @@ from artifacts import BALANCES, FALLS, linear
 from dense_nets import dense, exported, filling, made
 
 from tfdrlprune.deployment.exporter import export
-from tfdrlprune.evidence import boxes
-from tfdrlprune.evidence.interval_bounds import bound, bound_difference, load
+from tfdrlprune.evidence.bounding import boxes
+from tfdrlprune.evidence.bounding.interval_bounds import bound, bound_difference, load
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.specs import ArraySpec, Head
 

@@ -12,11 +12,11 @@ import pytest
 from builders import randomize
 from dense_nets import CHOICE, INPUTS, KINDS, exported, filling, made
 
-from tfdrlprune.evidence import boxes
-from tfdrlprune.evidence.differential import Difference
-from tfdrlprune.evidence.interval_bounds import bound, bound_difference
-from tfdrlprune.evidence.intervals import Interval
-from tfdrlprune.evidence.propagation import Propagation
+from tfdrlprune.evidence.bounding import boxes
+from tfdrlprune.evidence.bounding.differential import Difference
+from tfdrlprune.evidence.bounding.interval_bounds import bound, bound_difference
+from tfdrlprune.evidence.bounding.intervals import Interval
+from tfdrlprune.evidence.bounding.propagation import Propagation
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.scores import Duel, ExpectedValue
 from tfdrlprune.specs import ArraySpec, Head

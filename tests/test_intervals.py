@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfdrlprune.evidence.intervals import Interval, curve, linear, softmax
+from tfdrlprune.evidence.bounding.intervals import Interval, curve, linear, softmax
 
 
 def interval(low, high):

@@ -7,9 +7,9 @@ from tfdrlprune._tf import tf
 import numpy as np
 from dense_nets import CHOICE, dense, exported, filling, made
 
-from tfdrlprune.evidence import boxes
-from tfdrlprune.evidence.margins import margins
-from tfdrlprune.evidence.propagation import Propagation
+from tfdrlprune.evidence.bounding import boxes
+from tfdrlprune.evidence.bounding.margins import margins
+from tfdrlprune.evidence.bounding.propagation import Propagation
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.scores import Duel
 from tfdrlprune.specs import ArraySpec, Head

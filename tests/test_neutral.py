@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from tfdrlprune.evidence.neutral import neutral_action
+from tfdrlprune.evidence.sweeping.neutral import neutral_action
 
 
 class Only(gym.Env):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from tfdrlprune.evidence.parameters import known_parameters, parameter
+from tfdrlprune.evidence.sweeping.parameters import known_parameters, parameter
 
 
 class Plain(gym.Env):

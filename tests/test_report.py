@@ -18,8 +18,8 @@ from tfdrlprune.evidence.gate import judge
 from tfdrlprune.evidence.report import Report
 from tfdrlprune.evidence.stage import StageRow
 from tfdrlprune.evidence.statistics import Estimate, summarize
-from tfdrlprune.evidence.sweep_results import Curve, Point, Robustness, SweepResult
-from tfdrlprune.evidence.sweeps import Sweep
+from tfdrlprune.evidence.sweeping.sweep_results import Curve, Point, Robustness, SweepResult
+from tfdrlprune.evidence.sweeping.sweeps import Sweep
 from tfdrlprune.evidence.table import cells
 from tfdrlprune.evidence.terms import Terms
 

@@ -6,9 +6,9 @@ import pytest
 from gymnasium import spaces
 
 from tfdrlprune.evidence import statistics
-from tfdrlprune.evidence.robustness import planned_episodes, sweep
 from tfdrlprune.evidence.rollouts import record_observations, roll_out, seeds_for
-from tfdrlprune.evidence.sweeps import Sweep, default_sweeps, disturbed
+from tfdrlprune.evidence.sweeping.robustness import planned_episodes, sweep
+from tfdrlprune.evidence.sweeping.sweeps import Sweep, default_sweeps, disturbed
 
 
 class Spring(gym.Env):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from dense_nets import dense, exported, made
 
-from tfdrlprune.evidence.intervals import Interval
-from tfdrlprune.evidence.propagation import Propagation
-from tfdrlprune.evidence.roundings import input_rounding
+from tfdrlprune.evidence.bounding.intervals import Interval
+from tfdrlprune.evidence.bounding.propagation import Propagation
+from tfdrlprune.evidence.bounding.roundings import input_rounding
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.specs import ArraySpec, Head
 

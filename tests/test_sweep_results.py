@@ -4,7 +4,7 @@ import json
 
 from findings import FOUND
 
-from tfdrlprune.evidence.sweep_results import Robustness
+from tfdrlprune.evidence.sweeping.sweep_results import Robustness
 
 
 def test_json_has_the_documented_keys():

@@ -6,8 +6,14 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from tfdrlprune.evidence.disturbances import DelayedAction, DroppedFrames, NoisyObservation
-from tfdrlprune.evidence.sweeps import Sweep, check_sweeps, default_sweeps, disturbed, parse
+from tfdrlprune.evidence.sweeping.disturbances import DelayedAction, DroppedFrames, NoisyObservation
+from tfdrlprune.evidence.sweeping.sweeps import (
+    Sweep,
+    check_sweeps,
+    default_sweeps,
+    disturbed,
+    parse,
+)
 
 
 def test_text_becomes_ascending_levels_with_the_undisturbed_one():

@@ -44,10 +44,10 @@ def command(
     """
     output.check_json(json_file)
     from tfdrlprune import runtime
-    from tfdrlprune.evidence import curves, robustness
     from tfdrlprune.evidence.bounds import return_bounds
     from tfdrlprune.evidence.ledger import Ledger
     from tfdrlprune.evidence.rollouts import seeds_for
+    from tfdrlprune.evidence.sweeping import curves, robustness
     from tfdrlprune.evidence.table import Table
     from tfdrlprune.evidence.verdict import accepted_in_order
 

@@ -13,7 +13,7 @@ import click
 from tfdrlprune.recipe import Recipe
 
 if TYPE_CHECKING:
-    from tfdrlprune.evidence.sweeps import Sweep
+    from tfdrlprune.evidence.sweeping.sweeps import Sweep
     from tfdrlprune.evidence.terms import Terms
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -184,7 +184,7 @@ def build_sweeps(texts: Sequence[str], env: str, seed: int) -> tuple[Sweep, ...]
     """
     if not texts:
         return ()
-    from tfdrlprune.evidence.sweeps import check_sweeps, default_sweeps, parse
+    from tfdrlprune.evidence.sweeping.sweeps import check_sweeps, default_sweeps, parse
 
     named = [parse(text) for text in texts if text != "default"]
     known = default_sweeps(env) if "default" in texts else ()

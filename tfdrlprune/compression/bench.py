@@ -13,13 +13,13 @@ from typing import Any
 from tfdrlprune import runtime
 from tfdrlprune.deployment import artifact
 from tfdrlprune.deployment.exporter import export
-from tfdrlprune.evidence import robustness
 from tfdrlprune.evidence.ledger import Ledger
 from tfdrlprune.evidence.report import SMALL_DENSE, Report
 from tfdrlprune.evidence.rollouts import record_observations, seeds_for
 from tfdrlprune.evidence.stage import StageRow
-from tfdrlprune.evidence.sweep_results import Robustness
-from tfdrlprune.evidence.sweeps import Sweep
+from tfdrlprune.evidence.sweeping import robustness
+from tfdrlprune.evidence.sweeping.sweep_results import Robustness
+from tfdrlprune.evidence.sweeping.sweeps import Sweep
 from tfdrlprune.evidence.terms import Terms
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.recipe import Recipe

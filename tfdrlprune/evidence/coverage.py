@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from tfdrlprune.evidence.boxes import batch
+from tfdrlprune.evidence.bounding.boxes import batch
 from tfdrlprune.specs import Array, Nest, flatten
 
 # Of the baseline's own distances: 1 % of its states are as far from all others.

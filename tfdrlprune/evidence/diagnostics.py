@@ -15,8 +15,8 @@ import numpy as np
 from tfdrlprune import observations as _observations
 from tfdrlprune import runtime
 from tfdrlprune.deployment import artifact
-from tfdrlprune.evidence.boxes import batch
-from tfdrlprune.evidence.pairs import check_pair
+from tfdrlprune.evidence.bounding.boxes import batch
+from tfdrlprune.evidence.bounding.pairs import check_pair
 from tfdrlprune.specs import Array, pack_like
 
 # A continuous action agrees if it is this near, as a fraction of its range.

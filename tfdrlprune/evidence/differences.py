@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfdrlprune import runtime
-from tfdrlprune.evidence import boxes, interval_bounds
+from tfdrlprune.evidence.bounding import boxes, interval_bounds
+from tfdrlprune.evidence.bounding.interval_results import DifferenceBounds
 from tfdrlprune.evidence.coverage import Coverage, cover
 from tfdrlprune.evidence.diagnostics import Diagnostics, diagnose
-from tfdrlprune.evidence.interval_results import DifferenceBounds
 from tfdrlprune.evidence.rollouts import record_observations
 from tfdrlprune.simulation import Environment
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from tfdrlprune.evidence import curves, page, table
+from tfdrlprune.evidence import page, table
+from tfdrlprune.evidence.sweeping import curves
 
 if TYPE_CHECKING:
     from tfdrlprune.evidence.report import Report

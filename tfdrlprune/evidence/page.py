@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from tfdrlprune.evidence import curves, drawing, table
+from tfdrlprune.evidence import drawing, table
 from tfdrlprune.evidence.drawing import ACCENT, INK, MUTED
 from tfdrlprune.evidence.stage import StageRow
+from tfdrlprune.evidence.sweeping import curves
 
 if TYPE_CHECKING:
     from tfdrlprune.evidence.report import Report

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfdrlprune.evidence import curves, machine, markdown, page, table
+from tfdrlprune.evidence import machine, markdown, page, table
 from tfdrlprune.evidence.ledger import broken_by, last_safe
 from tfdrlprune.evidence.stage import StageRow
-from tfdrlprune.evidence.sweep_results import Robustness
+from tfdrlprune.evidence.sweeping import curves
+from tfdrlprune.evidence.sweeping.sweep_results import Robustness
 from tfdrlprune.evidence.verdict import FAIL, INCONCLUSIVE, PASS
 from tfdrlprune.folders import atomic_folder
 from tfdrlprune.simulation import Environment

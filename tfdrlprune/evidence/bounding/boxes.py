@@ -10,7 +10,7 @@ import numpy as np
 
 from tfdrlprune import observations as _observations
 from tfdrlprune.deployment.artifact import signature_names
-from tfdrlprune.evidence.intervals import Interval
+from tfdrlprune.evidence.bounding.intervals import Interval
 from tfdrlprune.specs import Array, ArraySpec, Nest, flatten, flatten_like
 
 # Bounds beyond this say "unbounded" in practice, as in `observations`.

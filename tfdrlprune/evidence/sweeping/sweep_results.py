@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfdrlprune.evidence.statistics import Estimate
-from tfdrlprune.evidence.sweeps import Sweep
+from tfdrlprune.evidence.sweeping.sweeps import Sweep
 
 BASELINE = "baseline"
 

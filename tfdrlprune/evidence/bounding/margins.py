@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from tfdrlprune.deployment.model_graph import Node
-from tfdrlprune.evidence import intervals
-from tfdrlprune.evidence.differential import Difference
-from tfdrlprune.evidence.intervals import Interval
-from tfdrlprune.evidence.propagation import Propagation, passes
+from tfdrlprune.evidence.bounding import intervals
+from tfdrlprune.evidence.bounding.differential import Difference
+from tfdrlprune.evidence.bounding.intervals import Interval
+from tfdrlprune.evidence.bounding.propagation import Propagation, passes
 from tfdrlprune.specs import Array
 
 

@@ -20,9 +20,9 @@ from __future__ import annotations
 import numpy as np
 
 from tfdrlprune.deployment.model_graph import Node
-from tfdrlprune.evidence import intervals
-from tfdrlprune.evidence.intervals import Interval, curve
-from tfdrlprune.evidence.propagation import Propagation, concatenated, passes
+from tfdrlprune.evidence.bounding import intervals
+from tfdrlprune.evidence.bounding.intervals import Interval, curve
+from tfdrlprune.evidence.bounding.propagation import Propagation, concatenated, passes
 
 # NumPy's own rounding, far below what each operation's slack has room for, but of the difference.
 _FLOAT64 = 2.0**-40

@@ -9,14 +9,14 @@ from typing import Any
 
 import gymnasium as gym
 
-from tfdrlprune.evidence.disturbances import (
+from tfdrlprune.evidence.sweeping.disturbances import (
     KINDS,
     DelayedAction,
     DroppedFrames,
     NoisyObservation,
     check_level,
 )
-from tfdrlprune.evidence.parameters import WIND, known_parameters, parameter
+from tfdrlprune.evidence.sweeping.parameters import WIND, known_parameters, parameter
 from tfdrlprune.simulation import Environment, make
 
 _EXAMPLE = "noise=0,0.05,0.1"

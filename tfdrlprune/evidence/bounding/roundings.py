@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfdrlprune.deployment.model_graph import Graph, Node
-from tfdrlprune.evidence.intervals import Interval, rows, weights
+from tfdrlprune.evidence.bounding.intervals import Interval, rows, weights
 from tfdrlprune.specs import Array
 
 # float32 rounds by at most 2**-24 of the result. Twice that leaves room for what NumPy rounds here

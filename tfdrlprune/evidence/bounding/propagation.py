@@ -13,9 +13,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfdrlprune.deployment.model_graph import Graph, Node
-from tfdrlprune.evidence import intervals
-from tfdrlprune.evidence.intervals import Interval, constant, curve
-from tfdrlprune.evidence.roundings import slack
+from tfdrlprune.evidence.bounding import intervals
+from tfdrlprune.evidence.bounding.intervals import Interval, constant, curve
+from tfdrlprune.evidence.bounding.roundings import slack
 from tfdrlprune.specs import Array
 
 # What hands its input on, but for rounding.

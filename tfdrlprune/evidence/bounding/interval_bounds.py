@@ -17,13 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfdrlprune.deployment import artifact, model_graph
-from tfdrlprune.evidence.boxes import Box
-from tfdrlprune.evidence.differential import Difference
-from tfdrlprune.evidence.interval_results import Bounds, DifferenceBounds, Numbers
-from tfdrlprune.evidence.intervals import Interval
-from tfdrlprune.evidence.margins import margins, margins_apart
-from tfdrlprune.evidence.pairs import check_pair
-from tfdrlprune.evidence.propagation import Propagation
+from tfdrlprune.evidence.bounding.boxes import Box
+from tfdrlprune.evidence.bounding.differential import Difference
+from tfdrlprune.evidence.bounding.interval_results import Bounds, DifferenceBounds, Numbers
+from tfdrlprune.evidence.bounding.intervals import Interval
+from tfdrlprune.evidence.bounding.margins import margins, margins_apart
+from tfdrlprune.evidence.bounding.pairs import check_pair
+from tfdrlprune.evidence.bounding.propagation import Propagation
 from tfdrlprune.specs import Array
 
 # So many boxes go through the network at once; the widest tensors then take some megabytes.

@@ -10,7 +10,13 @@ from typing import Any
 from tfdrlprune.evidence import drawing, table
 from tfdrlprune.evidence.drawing import ACCENT, GREEN, INK, LINE, MUTED, OPEN
 from tfdrlprune.evidence.statistics import Estimate
-from tfdrlprune.evidence.sweep_results import BASELINE, Curve, Point, Robustness, SweepResult
+from tfdrlprune.evidence.sweeping.sweep_results import (
+    BASELINE,
+    Curve,
+    Point,
+    Robustness,
+    SweepResult,
+)
 
 # Colour, marker and dashes of each policy, the baseline's first: told apart without colours too.
 _LOOKS = (

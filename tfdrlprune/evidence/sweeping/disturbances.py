@@ -21,7 +21,7 @@ import numpy as np
 from gymnasium import spaces
 
 from tfdrlprune.evidence import nested
-from tfdrlprune.evidence.neutral import neutral_action
+from tfdrlprune.evidence.sweeping.neutral import neutral_action
 
 # What a level of each disturbance says, and which levels there are.
 _LEVELS: dict[str, tuple[str, Callable[[float], bool]]] = {

@@ -10,11 +10,17 @@ from numpy.typing import NDArray
 
 from tfdrlprune.evidence import statistics
 from tfdrlprune.evidence.bounds import return_bounds
-from tfdrlprune.evidence.disturbances import feature_std
 from tfdrlprune.evidence.episodes import Episodes
 from tfdrlprune.evidence.rollouts import Policy, record_observations, roll_out, seeds_for
-from tfdrlprune.evidence.sweep_results import BASELINE, Curve, Point, Robustness, SweepResult
-from tfdrlprune.evidence.sweeps import Sweep, check_sweeps, default_sweeps, disturbed
+from tfdrlprune.evidence.sweeping.disturbances import feature_std
+from tfdrlprune.evidence.sweeping.sweep_results import (
+    BASELINE,
+    Curve,
+    Point,
+    Robustness,
+    SweepResult,
+)
+from tfdrlprune.evidence.sweeping.sweeps import Sweep, check_sweeps, default_sweeps, disturbed
 from tfdrlprune.simulation import Environment
 
 # States of the baseline whose spread noise is measured by.

@@ -1,0 +1,1 @@
+"""Sweeps: policies beside each other under growing disturbances."""
