@@ -160,6 +160,12 @@ def test_evaluate_takes_terms_and_ends_when_they_are_decided(made, tmp_path, cap
         assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flag", ["--margin", "--max-failure-rate", "--min-cvar", "--floor"])
+def test_what_only_a_gate_asks_takes_a_baseline(made, capsys, flag):
+    assert run(["evaluate", str(made / "falls"), "--env", ENV, flag, "0.5"]) == 2
+    assert f"{flag} takes something to be held against: give --baseline" in capsys.readouterr().err
+
+
 def test_evaluate_names_those_that_are_accepted_in_their_order(made, tmp_path, capsys):
     file = tmp_path / "x.json"
     folders = [str(made / name) for name in ("good", "falls")]
@@ -181,5 +187,7 @@ def test_evaluate_sweeps_beside_the_baseline(made, tmp_path, capsys):
     assert (found["name"], len(found["curves"])) == ("delay", 2)
     assert [point["level"] for point in found["curves"][1]["points"]] == [0, 2]
     assert "change" in capsys.readouterr().out
+    assert run([*beside, "--sweep-episodes", "4"]) == 2
+    assert "give --sweep NAME=LEVEL" in capsys.readouterr().err
     assert run([*beside, "--sweep", "masspol=2"]) == 2
     assert "masspole" in capsys.readouterr().err

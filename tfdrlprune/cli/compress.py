@@ -73,7 +73,7 @@ def command(
     terms = options.build_terms(flags, env, seed)
     if sweep_texts and env is None:
         raise click.UsageError("--sweep plays in the environment: give --env.")
-    sweeps = options.build_sweeps(sweep_texts, env, seed) if env else ()
+    sweeps = options.build_sweeps(sweep_texts, env or "", seed)
     from tfdrlprune.compression.bench import Judging
     from tfdrlprune.compression.pipeline import compress
     from tfdrlprune.deployment import artifact

@@ -51,9 +51,10 @@ def command(
     from tfdrlprune.evidence.table import Table
     from tfdrlprune.evidence.verdict import accepted_in_order
 
-    for flag, given in (("--until-decided", until_decided), ("--sweep", sweep_texts)):
-        if given and baseline is None:
-            raise click.UsageError(f"{flag} takes something to be held against: give --baseline.")
+    asked = [*options.given(options.TERMS), *(["--until-decided"] * until_decided)]
+    asked += ["--sweep"] * bool(sweep_texts)
+    if asked and baseline is None:
+        raise click.UsageError(f"{asked[0]} takes something to be held against: give --baseline.")
     sources.check_environment(env)
     terms = options.build_terms(flags, env, seed)
     sweeps = options.build_sweeps(sweep_texts, env, seed)

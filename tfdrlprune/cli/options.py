@@ -183,6 +183,8 @@ def build_sweeps(texts: Sequence[str], env: str, seed: int) -> tuple[Sweep, ...]
         ValueError: a text is no sweep, or the environment has no such parameter.
     """
     if not texts:
+        if given(["sweep_episodes"]):
+            raise click.UsageError("--sweep-episodes is of a sweep: give --sweep NAME=LEVEL,...")
         return ()
     from tfdrlprune.evidence.sweeping.sweeps import check_sweeps, default_sweeps, parse
 
@@ -193,6 +195,24 @@ def build_sweeps(texts: Sequence[str], env: str, seed: int) -> tuple[Sweep, ...]
     found = (*named, *(sweep for sweep in known if sweep.name not in own))
     check_sweeps(found, env, seed)
     return found
+
+
+# Options of the gate that say what it asks; bounds are held without a baseline too.
+TERMS = (
+    *("margin", "margin_return", "floor", "confidence"),
+    *("max_failure_rate", "failure_below", "min_cvar"),
+)
+
+
+def given(names: Sequence[str]) -> list[str]:
+    """Returns those of the running command's options that its user gave, as they are written."""
+    context = click.get_current_context()
+    source = click.core.ParameterSource.COMMANDLINE
+    return [
+        f"--{name.replace('_', '-')}"
+        for name in names
+        if context.get_parameter_source(name) == source
+    ]
 
 
 def build_terms(flags: dict[str, Any], env: str | None, seed: int) -> Terms:

@@ -62,6 +62,11 @@ class Terms:
                 raise ValueError(
                     f"Return bounds are two finite numbers, LOW < HIGH. Received: {self.bounds}."
                 )
+            if self.floor is not None and not low <= self.floor < high:
+                raise ValueError(
+                    f"A floor is a return within the bounds {low:g} to {high:g}, and below the "
+                    f"upper one. Received: floor={self.floor:g}."
+                )
 
     def _check_together(self) -> None:
         if self.margin_return is not None and self.margin_return <= 0:

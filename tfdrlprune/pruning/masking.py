@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from tfdrlprune.pruning.models import Found, HasNetworks, find, optimizers_of, w
 from tfdrlprune.pruning.telemetry import Telemetry
 from tfdrlprune.recipe.forms import parse_networks
 
+_log = logging.getLogger("tfdrlprune")
 Networks = str | Sequence[str] | Mapping[str, float | None]
 
 
@@ -64,6 +66,7 @@ class MaskingCallback(tf.keras.callbacks.Callback):
         self._optimizers: list[Any] = []
         self._stripped: dict[str, float] = {}  # what the sparsity was when the masks were taken off
         self._logged: dict[str, float] = {}
+        self._empty: set[str] = set()  # kernels that were told to have no weight left
         self._telemetry = Telemetry(pictures)
 
     def set_model(self, model: tf.keras.Model) -> None:
@@ -85,6 +88,7 @@ class MaskingCallback(tf.keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Applies what is due at the step from which training starts or resumes."""
+        self._claim()
         for engine in self._engines:
             engine.begin()
         self._update()
@@ -99,6 +103,7 @@ class MaskingCallback(tf.keras.callbacks.Callback):
         self._batches += 1
         if not self._engines:  # the first batch has built the model
             self._put_in_force()
+            self._claim()
             for engine in self._engines:
                 self._telemetry.begin(_by_name(engine.masks))
                 engine.begin()
@@ -107,6 +112,7 @@ class MaskingCallback(tf.keras.callbacks.Callback):
         # first batch may follow a restored checkpoint.
         if self._update() or batch == 0:
             self._logged = self.sparsity()
+            self._warn_of_empty()
         if logs is not None:
             logs.update(self._logged)
 
@@ -183,11 +189,46 @@ class MaskingCallback(tf.keras.callbacks.Callback):
         self._stripped = {}
         # Not as a tf.Module: Keras would count the masks among the model's weights.
         state = tf.train.Checkpoint(engines=[engine.checkpointable for engine in self._engines])
-        # By its roles: another callback may prune others.
-        setattr(self.model, f"pruning_state_of_{'_'.join(roles)}", state)
+        setattr(self.model, self._state_name(roles, everything), state)
         if any(engine.masks.new or engine.traced for engine in self._engines):
             # A step traced by an earlier fit does not know the constraints.
             self.model.train_function = None
+
+    def _state_name(self, roles: Sequence[str], everything: Sequence[Kernel]) -> str:
+        """Returns what the state is saved under: another callback may prune other kernels."""
+        masked = [kernel.name for engine in self._engines for kernel in engine.masks.kernels]
+        spared = {kernel.name for kernel in everything} - set(masked)
+        # Those of all kernels, which most are, go by their roles alone.
+        names = [*roles, *(masked if spared else [])]
+        return f"pruning_state_of_{'_'.join(names).replace('/', '_')}"
+
+    def _warn_of_empty(self) -> None:
+        """Logs once which kernels have no weight left."""
+        empty = {name for name, share in self._logged.items() if share == 1.0 and "/" in name}
+        if news := sorted(empty - self._empty):
+            names = ", ".join(name.removeprefix("sparsity/") for name in news)
+            _log.warning(
+                "no weight is left in %s, so nothing gets through: ask for less, or spare it", names
+            )
+        self._empty |= empty
+
+    def _claim(self) -> None:
+        """Raises ValueError if another callback of this fit masks one of the kernels, too.
+
+        The later one would win, and both would report its sparsity.
+        """
+        if self.params is None:  # driven by hand
+            return
+        # Keras gives all callbacks of one fit the same dictionary.
+        claimed = self.params.setdefault("masked_kernels", {})
+        for engine in self._engines:
+            for kernel in engine.masks.kernels:
+                if claimed.setdefault(id(kernel.variable), self) is not self:
+                    raise ValueError(
+                        f"One callback masks a kernel. Received: two for {kernel.name}. Give one "
+                        "callback all of it: distribution={NAME: SPARSITY}, or networks={ROLE: "
+                        "SPARSITY}, or spare what the other one prunes."
+                    )
 
     def _step(self) -> int:
         """Returns the number of optimizer steps so far, also after a resume."""

@@ -74,6 +74,8 @@ def find(model: tf.keras.Model, groups: Sequence[Sequence[str]], data: Any) -> l
             check_choice("networks", role, available)
         networks = [each for role in roles for each in available[role]]
         found = _kernels_of(networks, known)
+        if not isinstance(model, HasNetworks):
+            found = _without_frozen(found, model)
         known += [kernel for kernel, _ in found]
         around = Surroundings([network for network, _ in networks], [], experience)
         result.append((found, around))
@@ -130,6 +132,17 @@ def warn_of_others(networks: Sequence[tf.Module]) -> None:
     names = [n for network in networks for n in unprunable(network, find_kernels(network))]
     if names:
         _log.warning("not prunable, and left dense: %s", ", ".join(dict.fromkeys(names)))
+
+
+def _without_frozen(
+    found: Sequence[tuple[Kernel, list[Kernel]]], model: tf.keras.Model
+) -> list[tuple[Kernel, list[Kernel]]]:
+    """Returns the kernels that a plain model trains; logs the names of the others."""
+    trained = {id(variable) for variable in model.trainable_weights}
+    frozen = [kernel.name for kernel, _ in found if id(kernel.variable) not in trained]
+    if frozen:
+        _log.warning("frozen (trainable=False), and left as they are: %s", ", ".join(frozen))
+    return [pair for pair in found if id(pair[0].variable) in trained]
 
 
 def _kernels_of(

@@ -10,6 +10,7 @@ from tfdrlprune._tf import tf
 
 from tfdrlprune.pruning.schedules import DEFAULT_FREQUENCY
 from tfdrlprune.recipe import check_sparsity
+from tfdrlprune.recipe.checks import check_number
 
 _TIMES = ("begin_step", "end_step", "frequency")
 
@@ -45,7 +46,7 @@ class Schedule:
         if _is_tfmot_schedule(source):
             self._sparsity_at = lambda step: float(source(tf.constant(step, tf.int64))[1])
         else:
-            self._sparsity_at = lambda step: float(source(step))
+            self._sparsity_at = lambda step: _number(source(step), step)
         self.begin_step, self.frequency = 0, frequency
         self.end_step: int | None = None
         if all(_is_integer(getattr(source, name, None)) for name in _TIMES):
@@ -63,6 +64,7 @@ class Schedule:
                     "tp.schedules or of tfmot's, or a function with an attribute final_sparsity."
                 )
             self._factor, self.final_sparsity = final / self.final_sparsity, final
+        check_number("frequency", self.frequency, whole=True)
         if self.frequency < 1:
             raise ValueError(f"frequency is at least 1 step. Received: {self.frequency}.")
 
@@ -86,6 +88,15 @@ class Schedule:
         """
         sparsity = self._factor * self._sparsity_at(step)
         return check_sparsity(sparsity, f"the schedule at step {step}")
+
+
+def _number(value: Any, step: int) -> float:
+    if isinstance(value, str) or value is None:
+        raise ValueError(
+            "A schedule gives the sparsity at a step, in [0, 1). "
+            f"Received at step {step}: {value!r}."
+        )
+    return float(value)
 
 
 def _is_tfmot_schedule(source: Any) -> bool:

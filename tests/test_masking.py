@@ -1,0 +1,95 @@
+"""What all masking callbacks refuse or tell: two for a kernel, frozen layers, empty kernels."""
+
+from __future__ import annotations
+
+import logging
+
+from tfdrlprune._tf import tf
+
+import numpy as np
+import pytest
+
+import tfdrlprune as tp
+
+X = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
+Y = X[:, :1]
+
+
+def model():
+    tf.keras.utils.set_random_seed(0)
+    made = tf.keras.Sequential(
+        [
+            tf.keras.layers.Dense(16, activation="relu", input_shape=(8,), name="hidden"),
+            tf.keras.layers.Dense(1, name="last"),
+        ]
+    )
+    made.compile("adam", "mse")
+    return made
+
+
+def prune(sparsity, **options):
+    return tp.PruningCallback(tp.schedules.cubic(sparsity, 0, 4), frequency=1, **options)
+
+
+def fit(made, *callbacks):
+    made.fit(X, Y, batch_size=16, epochs=2, verbose=0, callbacks=list(callbacks))
+    return [float((layer.kernel.numpy() == 0).mean()) for layer in made.layers]
+
+
+def test_two_callbacks_for_one_kernel_are_refused_before_training():
+    made = model()
+    static = tp.SparseTrainingCallback(sparsity=0.5, method="static", end_step=4)
+    for other in (prune(0.5), static):
+        with pytest.raises(ValueError, match=r"One callback masks a kernel\. Received: two for"):
+            fit(made, prune(0.9), other)
+    assert made.optimizer.iterations.numpy() == 0
+
+
+def test_two_callbacks_for_different_kernels_both_get_what_they_ask_for():
+    made = model()
+    found = fit(
+        made,
+        prune(0.75, spare="last", distribution="uniform"),
+        prune(0.5, spare="hidden", distribution="uniform"),
+    )
+    assert found == [0.75, 0.5]
+    # Each has its state in a checkpoint of the model.
+    assert made.pruning_state_of_actor_hidden is not made.pruning_state_of_actor_last
+
+
+def test_one_callback_after_another_is_no_conflict():
+    made = model()
+    fit(made, prune(0.5, distribution="uniform"))
+    assert fit(made, prune(0.75, distribution="uniform")) == [0.75, 0.75]
+
+
+def test_a_frozen_layer_is_left_alone_and_named(caplog):
+    made = model()
+    made.layers[0].trainable = False
+    made.compile("adam", "mse")
+    before = made.layers[0].kernel.numpy()
+    with caplog.at_level(logging.WARNING):
+        found = fit(made, prune(0.75))
+    np.testing.assert_array_equal(made.layers[0].kernel.numpy(), before)
+    assert found[1] == 0.75
+    assert "frozen (trainable=False), and left as they are: hidden" in caplog.text
+
+
+def test_a_kernel_that_loses_its_last_weight_is_named_once(caplog):
+    with caplog.at_level(logging.WARNING):
+        fit(model(), prune(0.999, distribution="uniform"))
+    told = [record.message for record in caplog.records if "no weight is left" in record.message]
+    (line,) = told
+    assert line.startswith("no weight is left in hidden, last, so nothing gets through")
+
+
+@pytest.mark.parametrize("value", [None, "0.5"])
+def test_a_schedule_that_gives_no_number_is_named(value):
+    with pytest.raises(ValueError, match="A schedule gives the sparsity at a step"):
+        fit(model(), tp.PruningCallback(lambda step: value))
+
+
+@pytest.mark.parametrize("frequency", ["10", None, 2.5])
+def test_a_frequency_is_a_whole_number(frequency):
+    with pytest.raises(ValueError, match="frequency"):
+        tp.PruningCallback(lambda step: 0.5, frequency=frequency)
