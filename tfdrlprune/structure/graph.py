@@ -187,7 +187,7 @@ def groups_of(model: Any) -> Graph:
         if call.is_input:
             traced = [_input(call, book)]
         else:
-            inputs = [tensors[id(tensor)] for tensor in call.inputs]
+            inputs = [book.rooted(tensors[id(tensor)]) for tensor in call.inputs]
             traced = rule_of(call.layer).trace(call, inputs, book)
         for tensor, units in zip(call.outputs, traced, strict=True):
             tensors[id(tensor)] = units

@@ -13,8 +13,8 @@ Array = NDArray[Any]
 class Identities:
     """Hands out numbers for units, and remembers which go together and which may not go.
 
-    A tensor's identities are an array shaped as one sample of it: each number's unit. Along all axes
-    but one they repeat, so that a unit can be cut out of the tensor; `square` sees to that.
+    A tensor's identities are an array shaped as one sample of it: each number's unit. Along all
+    axes but one they repeat, so that a unit can be cut out of the tensor; `square` sees to that.
 
     Attributes:
         made: numbers that each layer's outputs have, by its name; in the order of the model.
@@ -86,6 +86,12 @@ class Identities:
         rows = units.reshape(-1, units.shape[-1])
         self.tie(rows, np.broadcast_to(rows[0], rows.shape))
         return units
+
+    def rooted(self, units: Array) -> Array:
+        """Returns the units, each as the least of those that go together with it so far."""
+        unique, places = np.unique(units, return_inverse=True)
+        roots = np.array([self._root(int(unit)) for unit in unique], int)
+        return roots[places].reshape(units.shape)
 
     def roots(self) -> Array:
         """Returns for every number the least of those that go together with it."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfdrlprune._tf import tf
 from tfdrlprune.structure.calls import shape_of
 from tfdrlprune.structure.graph import Graph
 from tfdrlprune.structure.identities import Array

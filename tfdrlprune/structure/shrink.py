@@ -117,7 +117,7 @@ def unused_inputs(model: Any) -> dict[str, Array]:
     uses = uses_of(graph, 0)
     rows = [use.read.rows[(use.read.strength > 0).any(axis=1)] for use in uses]
     read = np.unique(np.concatenate([np.array([], int), *rows]))
-    found = {}
+    found: dict[str, Array] = {}
     for call in graph.calls:
         if call.is_input:
             units = np.ravel(graph.units_in(call.outputs[0]))

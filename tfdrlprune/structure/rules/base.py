@@ -135,4 +135,4 @@ def known(values: Array) -> Array:
 
 def steady(values: Array) -> Array:
     """Returns [channels]: which channels do not change at any place."""
-    return known(values).reshape(-1, values.shape[-1]).all(axis=0)
+    return np.asarray(known(values).reshape(-1, values.shape[-1]).all(axis=0))

@@ -71,8 +71,8 @@ class Maker(Rule):
     def constant(self, call: Call, inputs: list[Array], reads: list[Read]) -> list[Array]:
         """Returns units that read constants only."""
         moving = ~steady(inputs[0])
-        units = ~(reads[0].strength[moving] > 0).any(axis=0)
-        return [spread(units, call.outputs[0])]
+        units = np.any(reads[0].strength[moving] > 0, axis=0)
+        return [spread(~np.asarray(units), call.outputs[0])]
 
 
 class Dense(Maker):
