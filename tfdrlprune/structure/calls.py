@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,13 +54,13 @@ def calls_of(model: Any) -> list[Call]:
     return found
 
 
-def rebuilt(model: Any, make: Callable[[Any], Any]) -> Any:
+def rebuilt(model: Any, make: Callable[[Any], Any], passed: Mapping[str, int] | None = None) -> Any:
     """Returns a functional model of the same calls and names, with layers of its own.
 
     Args:
         model: functional.
-        make: from each of the model's layers, but the inputs, to the new one; None for a layer
-            whose one input is passed on as it is.
+        make: from each of the model's layers, but the inputs, to the new one.
+        passed: names of layers that are left out; which of its inputs is passed on instead.
 
     Raises:
         TypeError: the model is not functional.
@@ -74,6 +74,8 @@ def rebuilt(model: Any, make: Callable[[Any], Any]) -> Any:
     for call in calls_of(model):
         if call.is_input:
             outputs = _input(call.layer)
+        elif passed and call.layer.name in passed:
+            outputs = new(call.inputs[passed[call.layer.name]])
         else:
             if id(call.layer) not in layers:
                 layers[id(call.layer)] = make(call.layer)

@@ -38,8 +38,22 @@ class Use:
         return (strength > 0).any(axis=1) & np.isnan(self.folded)
 
 
-def uses_of(graph: Graph, seed: int) -> list[Use]:
-    """Returns all reads of a model, with the constants among what they read.
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What is known of a model's tensors.
+
+    Attributes:
+        uses: all reads of the model.
+        constants: what a tensor always is, NaN where it changes, shaped as one sample of it; by
+            the symbolic tensor's id.
+    """
+
+    uses: list[Use]
+    constants: dict[int, Array]
+
+
+def facts_of(graph: Graph, seed: int) -> Facts:
+    """Returns all reads of a model, and the constants among its tensors.
 
     A constant has to follow from the weights, and to show on random inputs.
 
@@ -70,14 +84,14 @@ def uses_of(graph: Graph, seed: int) -> list[Use]:
             seen = unchanging(values[id(tensor)], each.shape)
             known[id(tensor)] = np.where(each, seen, np.nan)
         uses += [_use(read, known[id(read.tensor)], times[id(call.layer)] == 1) for read in reads]
-    return uses
+    return Facts(uses, known)
 
 
 def live_units(uses: list[Use], live: Array) -> Array:
     """Returns [units], which units are needed by those that are live from the beginning.
 
     Args:
-        uses: from `uses_of`.
+        uses: of the model.
         live: [units], true for those that are needed anyhow.
     """
     live = live.copy()

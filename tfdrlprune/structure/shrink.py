@@ -6,20 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tfdrlprune._tf import tf
-
 import numpy as np
 
 from tfdrlprune.structure.calls import copied
 from tfdrlprune.structure.graph import Graph, groups_of
 from tfdrlprune.structure.identities import Array
-from tfdrlprune.structure.liveness import Use, live_units, uses_of
-from tfdrlprune.structure.probe import given_inputs, random_inputs, values_of
+from tfdrlprune.structure.liveness import Use, facts_of, live_units
+from tfdrlprune.structure.probe import given_inputs
+from tfdrlprune.structure.proof import prove
 from tfdrlprune.structure.smaller import smaller
-
-# float32, the same sums with fewer terms, so in another order; relative where outputs exceed 1.
-TOLERANCE = 1e-5
-_PROOF_SIZE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +83,7 @@ def shrink(
     if chosen is not None:
         _close(groups_of(reference), chosen)
     graph = groups_of(reference)
-    uses = uses_of(graph, seed)
+    uses = facts_of(graph, seed).uses
     live = live_units(uses, ~chosen if chosen is not None else _fixed(graph))
     messages = [*graph.messages(), *_kept(graph, uses, live, chosen)]
     removed, spared = _removed(graph, live)
@@ -100,7 +95,7 @@ def shrink(
         _widths(graph, removed),
         original.parameters(),
         small.count_params(),
-        _prove(reference, small, given, seed),
+        prove(reference, small, given, seed),
         _only_zeros(graph, uses, removed),
         tuple(messages),
         unused_inputs(small),
@@ -114,7 +109,7 @@ def unused_inputs(model: Any) -> dict[str, Array]:
         Indices in C order of one sample; inputs of which all are read are left out.
     """
     graph = groups_of(model)
-    uses = uses_of(graph, 0)
+    uses = facts_of(graph, 0).uses
     rows = [use.read.rows[(use.read.strength > 0).any(axis=1)] for use in uses]
     read = np.unique(np.concatenate([np.array([], int), *rows]))
     found: dict[str, Array] = {}
@@ -230,27 +225,3 @@ def _only_zeros(graph: Graph, uses: list[Use], removed: Array) -> bool:
         if (use.folded[read] != 0).any():
             return False
     return True
-
-
-def _prove(reference: Any, small: Any, given: list[Array] | None, seed: int) -> float:
-    """Returns the largest difference of the two models' outputs; raises where it is too large."""
-    largest = 0.0
-    for inputs in filter(None, (random_inputs(reference, _PROOF_SIZE, seed + 1), given)):
-        wanted, received = (
-            values_of(model, tf.nest.flatten(model.outputs), inputs) for model in (reference, small)
-        )
-        for one, other in zip(wanted, received, strict=True):
-            if not np.isfinite(one).all():
-                raise ValueError(
-                    "The model gives NaN or infinity, so that nothing can be proved of it. Mend it "
-                    "first, or give observations that its integer inputs can be."
-                )
-            off = float(np.abs(one.astype(np.float64) - other).max())
-            if not off <= TOLERANCE * max(1.0, float(np.abs(one).max())):
-                raise ValueError(
-                    f"The smaller model differs from the masked one by up to {off:.3g} (tolerance "
-                    f"{TOLERANCE:g}, relative above 1), so it is not handed out. Please report "
-                    "this model."
-                )
-            largest = max(largest, off)
-    return largest
