@@ -91,8 +91,19 @@ def rebuilt(model: Any, make: Callable[[Any], Any], passed: Mapping[str, int] | 
 def copied(model: Any) -> Any:
     """Returns a functional model with the same weights in layers of its own."""
     copy = rebuilt(model, lambda layer: from_config(layer, {}))
-    copy.set_weights(model.get_weights())
+    set_weights(copy, weights_of(model))
     return copy
+
+
+def weights_of(model: Any) -> dict[str, list[Any]]:
+    """Returns the arrays of each layer's weights, in the order of ``layer.weights``, by name."""
+    return {call.layer.name: call.layer.get_weights() for call in calls_of(model)}
+
+
+def set_weights(model: Any, weights: Mapping[str, list[Any]]) -> None:
+    """Gives a functional model's layers the weights that are kept under their names."""
+    for layer in model.layers:
+        layer.set_weights(weights[layer.name])
 
 
 def from_config(layer: Any, changes: dict[str, Any]) -> Any:

@@ -17,7 +17,10 @@ _OPEN_SIZE = 5
 
 
 def random_inputs(model: Any, count: int, seed: int) -> list[Array]:
-    """Returns [count, ...] for each of the model's inputs: normal numbers, or 0 to 255.
+    """Returns [count, ...] for each of the model's inputs.
+
+    Normal numbers; pixels from 0 to 255 where the input is uint8; 0 and 1 where it is of other
+    integers, which may be indices into a small table.
 
     Args:
         model: functional.
@@ -29,8 +32,11 @@ def random_inputs(model: Any, count: int, seed: int) -> list[Array]:
     for tensor in tf.nest.flatten(model.inputs):
         sizes = [_OPEN_SIZE if size is None else size for size in tensor.shape[1:]]
         shape, dtype = (tensor.shape[0] or count, *sizes), tensor.dtype.as_numpy_dtype
-        whole = np.issubdtype(dtype, np.integer)
-        numbers = generator.integers(0, 128, shape) if whole else generator.normal(size=shape)
+        most = 256 if dtype is np.uint8 else 2
+        floating = np.issubdtype(dtype, np.floating)
+        numbers: Array = (
+            generator.normal(size=shape) if floating else generator.integers(0, most, shape)
+        )
         found.append(numbers.astype(dtype))
     return found
 

@@ -86,9 +86,10 @@ def shrink(
     uses = facts_of(graph, seed).uses
     live = live_units(uses, ~chosen if chosen is not None else _fixed(graph))
     messages = [*graph.messages(), *_kept(graph, uses, live, chosen)]
-    removed, spared = _removed(graph, live)
-    messages += spared
-    small = smaller(graph, uses, removed)
+    removed, silent = _removed(graph, live)
+    messages += [f"{name}: no output depends on it; one unit stays." for name in silent]
+    muted = np.array(list(silent.values()), int)
+    small = smaller(graph, uses, removed, muted)
     return Shrunk(
         small,
         _by_group(graph, removed),
@@ -96,7 +97,7 @@ def shrink(
         original.parameters(),
         small.count_params(),
         prove(reference, small, given, seed),
-        _only_zeros(graph, uses, removed),
+        _only_zeros(graph, uses, np.union1d(removed, muted)),
         tuple(messages),
         unused_inputs(small),
     )
@@ -169,16 +170,16 @@ def _close(graph: Graph, chosen: Array) -> None:
             variable.assign(np.where(chosen[axis.units].reshape(shape), 0, value))
 
 
-def _removed(graph: Graph, live: Array) -> tuple[Array, list[str]]:
-    """Returns the numbers of the units that go, and what to say of layers that would be empty."""
+def _removed(graph: Graph, live: Array) -> tuple[Array, dict[str, int]]:
+    """Returns the numbers of the units that go, and of one that stays for the layer's sake."""
     gone = ~live
-    messages = []
+    silent = {}
     for name, units in graph.made.items():
         if gone[units].all():
+            silent[name] = int(units[0])
             gone[units[0]] = False
-            messages.append(f"{name}: no output depends on it; one unit stays.")
     made = np.unique(np.concatenate([np.array([], int), *graph.made.values()]))
-    return made[gone[made]], messages
+    return made[gone[made]], silent
 
 
 def _kept(graph: Graph, uses: list[Use], live: Array, chosen: Array | None) -> list[str]:

@@ -10,7 +10,7 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 
-from tfdrlprune.structure.calls import Call, calls_of, from_config, rebuilt
+from tfdrlprune.structure.calls import Call, calls_of, from_config, rebuilt, set_weights, weights_of
 from tfdrlprune.structure.graph import groups_of
 from tfdrlprune.structure.identities import Array
 from tfdrlprune.structure.liveness import facts_of
@@ -155,8 +155,7 @@ def _is_normalisation(call: Call) -> bool:
 
 def _without(model: Any, passed: dict[str, int]) -> Any:
     simple = rebuilt(model, lambda layer: from_config(layer, {}), passed)
-    for layer in simple.layers:
-        layer.set_weights(model.get_layer(layer.name).get_weights())
+    set_weights(simple, weights_of(model))
     return simple
 
 
@@ -167,10 +166,8 @@ def _folded(model: Any, pairs: list[tuple[Any, Any]]) -> Any:
         return from_config(layer, {"use_bias": True} if layer.name in names else {})
 
     simple = rebuilt(model, make, {normalisation.name: 0 for _, normalisation in pairs})
-    weights = {maker.name: _weights(maker, normalisation) for maker, normalisation in pairs}
-    for layer in simple.layers:
-        own = model.get_layer(layer.name).get_weights()
-        layer.set_weights(weights.get(layer.name, own))
+    merged = {maker.name: _weights(maker, normalisation) for maker, normalisation in pairs}
+    set_weights(simple, weights_of(model) | merged)
     return simple
 
 

@@ -6,22 +6,24 @@ from typing import Any
 
 import numpy as np
 
-from tfdrlprune.structure.calls import from_config, rebuilt
+from tfdrlprune.structure.calls import from_config, rebuilt, set_weights, weights_of
 from tfdrlprune.structure.graph import Graph
 from tfdrlprune.structure.identities import Array
 from tfdrlprune.structure.liveness import Use
 from tfdrlprune.structure.rules import rule_of
 
 
-def smaller(graph: Graph, uses: list[Use], removed: Array) -> Any:
+def smaller(graph: Graph, uses: list[Use], removed: Array, silent: Array) -> Any:
     """Returns the graph's model without some units.
 
     Args:
         graph: of the model.
         uses: of the same graph: what the units that go leave behind in biases.
         removed: numbers of the units.
+        silent: numbers of units that stay because a layer has to have one, and that nobody reads
+            any more.
     """
-    moved = _moved(uses, removed)
+    moved = _moved(uses, np.union1d(removed, silent))
     shapes = _reshaped(graph, removed)
 
     def make(layer: Any) -> Any:
@@ -36,10 +38,7 @@ def smaller(graph: Graph, uses: list[Use], removed: Array) -> Any:
         return from_config(layer, changes)
 
     model = rebuilt(graph.model, make)
-    weights = _weights(graph, moved, removed)
-    for layer in model.layers:
-        if layer.name in weights:
-            layer.set_weights(weights[layer.name])
+    set_weights(model, _weights(graph, moved, removed, silent))
     return model
 
 
@@ -55,34 +54,40 @@ def _moved(uses: list[Use], removed: Array) -> dict[str, Array]:
     return found
 
 
-def _weights(graph: Graph, moved: dict[str, Array], removed: Array) -> dict[str, list[Array]]:
-    found: dict[str, list[Array]] = {}
+def _weights(
+    graph: Graph, moved: dict[str, Array], removed: Array, silent: Array
+) -> dict[str, list[Array]]:
+    """Returns what the weights of each layer are in the smaller model, by its name."""
+    found = weights_of(graph.model)
+    for axis in graph.axes:
+        if axis.role == "reads":
+            unread = np.isin(axis.units, silent)
+            np.moveaxis(found[axis.layer][axis.index], axis.axis, 0)[unread] = 0
+    # While all columns are there: then they are cut like any others.
+    cuts = [(a.layer, a.index, a.axis, np.isin(a.units, removed)) for a in graph.axes]
     for layer in graph.layers():
-        weights = layer.get_weights()
-        slices = [axis for axis in graph.axes if axis.layer == layer.name]
-        cuts = [(axis.index, axis.axis, np.isin(axis.units, removed)) for axis in slices]
         if layer.name in moved:
-            bias = _bias(layer)
-            columns = _columns(graph, layer)
-            if bias is None:
+            weights, columns = found[layer.name], _columns(graph, layer)
+            index = _bias_index(layer)
+            if index == len(weights):
                 weights.append(_empty_bias(layer, len(columns)))
-                index = len(weights) - 1
-                cuts.append((index, weights[index].ndim - 1, np.isin(columns, removed)))
-            else:
-                index = next(i for i, each in enumerate(layer.weights) if each is bias)
+                gone = np.isin(columns, removed)
+                cuts.append((layer.name, index, weights[index].ndim - 1, gone))
             added = weights[index].astype(np.float64)
             # A GRU may have a second bias, of the recurrent kernel: the first is the input's.
             (added if added.ndim == 1 else added[0])[:] += moved[layer.name]
             weights[index] = added.astype(weights[index].dtype)
-        for index, axis, gone in cuts:
-            weights[index] = np.compress(~gone, weights[index], axis=axis)
-        if weights:
-            found[layer.name] = weights
+    for name, index, axis_number, gone in cuts:
+        kept = np.flatnonzero(~gone)
+        found[name][index] = np.take(found[name][index], kept, axis=axis_number)
     return found
 
 
-def _bias(layer: Any) -> Any:
-    return getattr(layer, "cell", layer).bias
+def _bias_index(layer: Any) -> int:
+    """Returns the place of a layer's bias among its weights; the end where it has none."""
+    bias = getattr(layer, "cell", layer).bias
+    places = (i for i, each in enumerate(layer.weights) if each is bias)
+    return next(places, len(layer.weights))
 
 
 def _columns(graph: Graph, layer: Any) -> Array:

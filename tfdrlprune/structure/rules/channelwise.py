@@ -26,7 +26,10 @@ class Elementwise(Rule):
     """Activations, dropout and the like: every number on its own."""
 
     def why_not(self, call: Call) -> str:
-        """Returns why, for activations over several units."""
+        """Returns why, for activations over several units and outputs of another shape."""
+        shapes = [tuple(tensor.shape) for tensor in (*call.inputs, *call.outputs)]
+        if len(shapes) != 2 or shapes[0] != shapes[1]:
+            return "its output is not shaped as its one input"
         return mixing_activation(call.layer)
 
     def follow(self, call: Call, inputs: list[Array], book: Identities) -> list[Array]:

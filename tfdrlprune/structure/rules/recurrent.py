@@ -57,14 +57,16 @@ class Recurrent(Rule):
         ]
 
     def constant(self, call: Call, inputs: list[Array], reads: list[Read]) -> list[Array]:
-        """Returns units without any weight or bias, which stay at zero."""
+        """Returns units without any weight or bias, which stay at zero if they begin there."""
         layer, cell = call.layer, call.layer.cell
-        if len(call.inputs) > 1 or float(layer.activation(np.zeros(1, np.float32))[0]) != 0:
+        if float(layer.activation(np.zeros(1, np.float32))[0]) != 0:
             return [np.zeros(shape_of(tensor), bool) for tensor in call.outputs]
         columns = reads[0].strength.sum(axis=0) + reads[1].strength.sum(axis=0)
         if cell.bias is not None:
             columns = columns + np.abs(array_of(cell.bias)).reshape(-1, len(columns)).sum(axis=0)
         still = ~(columns.reshape(-1, layer.units) > 0).any(axis=0)
+        for state in inputs[1:]:
+            still = still & (state == 0)
         return [spread(still, tensor) for tensor in call.outputs]
 
 
