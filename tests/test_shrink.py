@@ -137,14 +137,19 @@ def test_a_layer_without_a_bias_gets_one_to_take_a_constant():
 
 
 @pytest.mark.parametrize(
-    ("padding", "activation", "stays"),
-    [("valid", "sigmoid", False), ("same", "relu", False), ("same", "sigmoid", True)],
+    ("window", "padding", "activation", "stays"),
+    [
+        (3, "valid", "sigmoid", False),
+        (3, "same", "relu", False),
+        (3, "same", "sigmoid", True),
+        (1, "same", "sigmoid", False),  # a window of one pixel sees no border
+    ],
 )
-def test_a_constant_beside_padding_stays_unless_it_is_zero(padding, activation, stays):
+def test_a_constant_beside_padding_stays_unless_it_is_zero(window, padding, activation, stays):
     model = chain(
         tf.keras.Input((5, 5, 1)),
         L.Conv2D(3, 2, activation=activation, name="a"),
-        L.Conv2D(2, 3, padding=padding, name="b"),
+        L.Conv2D(2, window, padding=padding, name="b"),
         L.Flatten(),
         L.Dense(2, name="out"),
     )
@@ -269,6 +274,27 @@ def test_dead_units_are_found_whichever_way_they_died():
     batch = batch_of(model)
     np.testing.assert_allclose(small.model(batch), model(batch), atol=1e-5)
     assert shrink(small.model).removed == {}
+
+
+def test_what_pruning_by_units_has_masked_is_what_goes():
+    from tfdrlprune.pruning.callbacks import PruningCallback
+
+    model = chain(
+        tf.keras.Input((6,)),
+        L.Dense(16, "relu", name="a"),
+        L.Dense(12, "tanh", name="b"),
+        L.Dense(1, name="out"),
+    )
+    model.compile("adam", "mse")
+    x = batch_of(model, 64)
+    pruning = PruningCallback(lambda step: 0.5, granularity="unit", distribution="uniform")
+    model.fit(x, x[:, :1], epochs=3, verbose=0, callbacks=[pruning])
+    pruning.strip()
+    small = shrink(model, observations=x)
+    assert small.widths == {"a": (16, 8), "b": (12, 6)}
+    # Their biases are masked, too, so that they put out zero.
+    assert small.exact
+    assert small.parameters_after == 7 * 8 + 9 * 6 + 7
 
 
 def test_a_channel_scaled_by_zero_is_its_shift():
