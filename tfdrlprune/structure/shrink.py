@@ -24,6 +24,7 @@ class Shrunk:
     Attributes:
         model: functional, with layers of its own under the same names.
         removed: indices of the units that went, by group; groups that lost none are left out.
+        kept: likewise, of units that were to go, or are constant, and stay closed.
         widths: units of each layer before and after, by its name; layers that kept all are left
             out.
         parameters_before: numbers in all weights of the model, fixed ones too.
@@ -38,6 +39,7 @@ class Shrunk:
 
     model: Any
     removed: dict[str, Array]
+    kept: dict[str, Array]
     widths: dict[str, tuple[int, int]]
     parameters_before: int
     parameters_after: int
@@ -85,14 +87,16 @@ def shrink(
     graph = groups_of(reference)
     uses = facts_of(graph, seed).uses
     live = live_units(uses, ~chosen if chosen is not None else _fixed(graph))
-    messages = [*graph.messages(), *_kept(graph, uses, live, chosen)]
     removed, silent = _removed(graph, live)
-    messages += [f"{name}: no output depends on it; one unit stays." for name in silent]
     muted = np.array(list(silent.values()), int)
+    kept, messages = _kept(graph, uses, live, chosen)
+    messages = [*graph.messages(), *messages]
+    messages += [f"{name}: nothing that changes comes of it; one unit stays." for name in silent]
     small = smaller(graph, uses, removed, muted)
     return Shrunk(
         small,
         _by_group(graph, removed),
+        _by_group(graph, kept),
         _widths(graph, removed),
         original.parameters(),
         small.count_params(),
@@ -182,30 +186,34 @@ def _removed(graph: Graph, live: Array) -> tuple[Array, dict[str, int]]:
     return made[gone[made]], silent
 
 
-def _kept(graph: Graph, uses: list[Use], live: Array, chosen: Array | None) -> list[str]:
-    """Returns what to say of units that are constant, or are to go, and stay."""
-    messages = []
+def _kept(
+    graph: Graph, uses: list[Use], live: Array, chosen: Array | None
+) -> tuple[Array, list[str]]:
+    """Returns the units that are constant, or are to go, and stay; and what to say of them."""
+    movable = np.zeros(graph.count, bool)
     for group in graph.groups:
-        told: set[int] = set()
-        for use in uses:
-            still = ~np.isnan(use.constants) & use.needs(live)
-            stay = np.flatnonzero(np.isin(group.units, use.read.rows[still]) & group.free)
-            for index in sorted(set(map(int, stay)) - told):
-                told.add(index)
-                messages.append(
-                    f"{group.name}: unit {index} is constant but stays: no bias of "
-                    f"{use.read.layer.name} can stand for it, because it is padded with zeros, "
-                    "keeps a state, or is called several times."
-                )
-        wanted = (
-            np.flatnonzero(live[group.units] & chosen[group.units]) if chosen is not None else ()
-        )
+        movable[group.units[group.free]] = True
+    found, messages = np.array([], int), []
+    for use in uses:
+        still = ~np.isnan(use.constants) & use.needs(live)
+        units = np.setdiff1d(use.read.rows[still & movable[use.read.rows]], found)
+        found = np.union1d(found, units)
         messages += [
-            f"{group.name}: unit {index} stays, closed: it is not constant then."
-            for index in wanted
-            if int(index) not in told
+            f"{name}: {_listed(indices)} closed: no bias of {use.read.layer.name} can stand for "
+            "the constant, because of padding with zeros, a state, or several calls."
+            for name, indices in _by_group(graph, units).items()
         ]
-    return messages
+    changing = np.setdiff1d(np.flatnonzero(live & chosen), found) if chosen is not None else found
+    messages += [
+        f"{name}: {_listed(indices)} closed: not constant even so."
+        for name, indices in _by_group(graph, np.setdiff1d(changing, found)).items()
+    ]
+    return np.union1d(found, changing), messages
+
+
+def _listed(indices: Array) -> str:
+    some = ", ".join(map(str, indices[:10])) + (", ..." if len(indices) > 10 else "")
+    return f"unit {some} stays" if len(indices) == 1 else f"{len(indices)} units ({some}) stay"
 
 
 def _by_group(graph: Graph, removed: Array) -> dict[str, Array]:

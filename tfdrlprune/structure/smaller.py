@@ -48,6 +48,7 @@ def _moved(uses: list[Use], removed: Array) -> dict[str, Array]:
     for use in uses:
         constants = np.where(np.isin(use.read.rows, removed), use.folded, np.nan)
         total = np.nan_to_num(constants) @ use.read.weights
+        total[np.isin(use.read.columns, removed)] = 0  # no bias for the sake of these
         if total.any():
             name = use.read.layer.name
             found[name] = found.get(name, 0) + total
