@@ -205,7 +205,7 @@ def _kept(
         ]
     changing = np.setdiff1d(np.flatnonzero(live & chosen), found) if chosen is not None else found
     messages += [
-        f"{name}: {_listed(indices)} closed: not constant even so."
+        f"{name}: {_listed(indices)} closed: what it puts out even so is not the same everywhere."
         for name, indices in _by_group(graph, np.setdiff1d(changing, found)).items()
     ]
     return np.union1d(found, changing), messages
