@@ -7,33 +7,14 @@ from tfdrlprune._tf import tf
 import numpy as np
 import pytest
 from builders import CHOICE, FORCE, VECTOR, dqn, forward, mlp, ppo
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from keras_models import batch_of, chain, randomized
 
 from tfdrlprune.policies import from_agent
 from tfdrlprune.policies.dueling import DuelingQNetwork
 from tfdrlprune.structure.graph import groups_of
-from tfdrlprune.structure.shrink import shrink, unused_inputs
+from tfdrlprune.structure.shrink import shrink
 
 L = tf.keras.layers
-
-
-def randomized(model, seed=0):
-    """Returns the model with random weights, biases and statistics."""
-    generator = np.random.default_rng(seed)
-    for variable in model.variables:
-        if "variance" in variable.name:
-            variable.assign(generator.uniform(0.5, 2, variable.shape))
-        else:
-            variable.assign(generator.normal(size=variable.shape) * 0.5)
-    return model
-
-
-def chain(inputs, *layers, seed=0):
-    tensor = inputs
-    for layer in layers:
-        tensor = layer(tensor)
-    return randomized(tf.keras.Model(inputs, tensor), seed)
 
 
 def masked(model, name, unit, gates=1):
@@ -48,11 +29,6 @@ def masked(model, name, unit, gates=1):
     outputs = model(batch).numpy()
     layer.set_weights(before)
     return batch, outputs
-
-
-def batch_of(model, count=20):
-    shape = [6 if size is None else size for size in model.inputs[0].shape[1:]]
-    return np.random.default_rng(7).normal(size=(count, *shape)).astype(np.float32)
 
 
 def test_a_dense_network_loses_columns_and_rows_by_hand():
@@ -249,90 +225,6 @@ def test_a_reshape_to_steps_gets_its_new_shape():
     assert small.model.layers[2].target_shape == (2, 2)
 
 
-def test_dead_units_are_found_whichever_way_they_died():
-    model = chain(
-        tf.keras.Input((3,)),
-        L.Dense(5, "tanh", name="a"),
-        L.Dense(4, "relu", name="b"),
-        L.Dense(2, name="out"),
-    )
-    a, b, out = (model.get_layer(name) for name in ("a", "b", "out"))
-    kernel, bias = a.get_weights()
-    kernel[:, 0] = 0  # constant: tanh of its bias
-    a.set_weights([kernel, bias])
-    into_b = b.get_weights()[0]
-    into_b[1] = 0  # nobody reads it
-    into_b[2, [0, 1, 3]] = 0  # only unit 2 of b reads it, which nobody reads
-    b.set_weights([into_b, b.get_weights()[1]])
-    last = out.get_weights()[0]
-    last[2] = 0
-    out.set_weights([last, out.get_weights()[1]])
-    small = shrink(model)
-    assert {k: list(v) for k, v in small.removed.items()} == {"a": [0, 1, 2], "b": [2]}
-    wanted = b.get_weights()[1] + np.tanh(bias[0]) * into_b[0]
-    np.testing.assert_allclose(
-        small.model.get_layer("b").get_weights()[1], wanted[[0, 1, 3]], rtol=1e-5
-    )
-    batch = batch_of(model)
-    np.testing.assert_allclose(small.model(batch), model(batch), atol=1e-5)
-    assert shrink(small.model).removed == {}
-
-
-def test_what_pruning_by_units_has_masked_is_what_goes():
-    from tfdrlprune.pruning.callbacks import PruningCallback
-
-    model = chain(
-        tf.keras.Input((6,)),
-        L.Dense(16, "relu", name="a"),
-        L.Dense(12, "tanh", name="b"),
-        L.Dense(1, name="out"),
-    )
-    model.compile("adam", "mse")
-    x = batch_of(model, 64)
-    pruning = PruningCallback(lambda step: 0.5, granularity="unit", distribution="uniform")
-    model.fit(x, x[:, :1], epochs=3, verbose=0, callbacks=[pruning])
-    pruning.strip()
-    small = shrink(model, observations=x)
-    assert small.widths == {"a": (16, 8), "b": (12, 6)}
-    # Their biases are masked, too, so that they put out zero.
-    assert small.exact
-    assert small.parameters_after == 7 * 8 + 9 * 6 + 7
-
-
-def test_a_channel_scaled_by_zero_is_its_shift():
-    model = chain(
-        tf.keras.Input((5, 5, 1)),
-        L.Conv2D(3, 2, name="a"),
-        L.BatchNormalization(name="n"),
-        L.ReLU(),
-        L.Conv2D(2, 2, name="b"),
-        L.Flatten(),
-        L.Dense(2, name="out"),
-    )
-    gamma, beta, *rest = model.get_layer("n").get_weights()
-    gamma[1], beta[1] = 0, 0.75
-    model.get_layer("n").set_weights([gamma, beta, *rest])
-    kernel, bias = model.get_layer("b").get_weights()
-    small = shrink(model)
-    assert {k: list(v) for k, v in small.removed.items()} == {"a": [1]}
-    np.testing.assert_allclose(
-        small.model.get_layer("b").get_weights()[1],
-        bias + 0.75 * kernel[:, :, 1].sum(axis=(0, 1)),
-        rtol=1e-5,
-    )
-
-
-def test_a_factor_of_zero_makes_a_product_dead():
-    inputs = tf.keras.Input((3,))
-    parts = [L.Dense(4, "tanh", name="a")(inputs), L.Dense(4, "sigmoid", name="b")(inputs)]
-    out = L.Dense(2, name="out")(L.Multiply()(parts))
-    model = randomized(tf.keras.Model(inputs, out))
-    kernel, bias = model.get_layer("a").get_weights()
-    kernel[:, 3], bias[3] = 0, 0
-    model.get_layer("a").set_weights([kernel, bias])
-    assert shrink(model).widths == {"a": (4, 3), "b": (4, 3)}
-
-
 def test_a_layer_that_is_called_twice_takes_no_constant():
     inputs = tf.keras.Input((3,))
     a, b = L.Dense(2, "sigmoid", name="a"), L.Dense(2, name="b")
@@ -343,33 +235,6 @@ def test_a_layer_that_is_called_twice_takes_no_constant():
     assert small.widths == {}
     told = "a: unit 0 stays closed: no bias of shared can stand for the constant"
     assert any(message.startswith(told) for message in small.messages)
-
-
-def test_one_unit_of_a_layer_that_nothing_needs_stays():
-    model = mlp(sizes=(4, 3, 2)).model
-    layer = model.get_layer("outputs")
-    layer.set_weights([np.zeros((2, 3)), layer.get_weights()[1]])
-    small = shrink(model)
-    assert small.widths == {"hidden_0": (3, 1), "hidden_1": (2, 1)}
-    assert "hidden_1: nothing that changes comes of it; one unit stays." in small.messages
-
-
-def test_layers_that_are_constant_altogether_leave_one_unit_that_nobody_reads():
-    # Beside padding, b's constants differ from place to place: only the last bias can hold them.
-    model = chain(
-        tf.keras.Input((4, 4, 1)),
-        L.Conv2D(3, 3, activation="sigmoid", name="a"),
-        L.Conv2D(2, 2, padding="same", activation="tanh", name="b"),
-        L.Flatten(),
-        L.Dense(2, name="out"),
-    )
-    kernel, bias = model.get_layer("a").get_weights()
-    model.get_layer("a").set_weights([np.zeros_like(kernel), bias])
-    small = shrink(model)
-    assert small.widths == {"a": (3, 1), "b": (2, 1)}
-    assert not small.model.get_layer("out").get_weights()[0].any()
-    batch = batch_of(model)
-    np.testing.assert_allclose(small.model(batch), model(batch), atol=1e-5)
 
 
 def test_an_encoder_and_a_decoder_share_units_through_the_state():
@@ -402,19 +267,6 @@ def test_a_sequential_model_and_named_inputs_and_outputs_come_back_as_they_were(
         "mean": 2,
         "std": 1,
     }
-
-
-def test_features_that_no_unit_reads_are_reported():
-    policy = from_agent(ppo())  # with a normaliser
-    layer = policy.model.layers[2]
-    kernel, bias = layer.get_weights()
-    kernel[2] = 0
-    layer.set_weights([kernel, bias])
-    assert {k: list(v) for k, v in unused_inputs(policy.model).items()} == {"observation": [2]}
-    kernel[0, 1:] = 0
-    layer.set_weights([kernel, bias])
-    small = shrink(policy.model, {layer.name: [0]})
-    assert {k: list(v) for k, v in small.unused_inputs.items()} == {"observation": [0, 2]}
 
 
 def image_dqn():
@@ -528,132 +380,3 @@ def test_a_model_that_gives_nan_is_refused():
     model.get_layer("outputs").set_weights([np.full((8, 3), np.nan), np.zeros(3)])
     with pytest.raises(ValueError, match="gives NaN or infinity"):
         shrink(model, {"hidden_0": [0]})
-
-
-ACTIVATIONS = st.sampled_from(["relu", "tanh", "sigmoid", "linear", "elu", "softplus"])
-
-
-def architecture(draw):
-    """Returns a drawn model of images, sequences or vectors."""
-    kind = draw(st.sampled_from(["image", "sequence", "vector"]))
-    width = st.integers(1, 5)
-    if kind == "image":
-        inputs = tf.keras.Input((6, 6, 2))
-        x = inputs
-        for _ in range(draw(st.integers(1, 3))):
-            x = image_layer(draw, x, draw(width))
-        x = draw(st.sampled_from([L.Flatten, L.GlobalAveragePooling2D, L.GlobalMaxPooling2D]))()(x)
-    elif kind == "sequence":
-        inputs = tf.keras.Input((5, 3))
-        x = inputs
-        for _ in range(draw(st.integers(1, 2))):
-            cell = draw(st.sampled_from([L.LSTM, L.GRU, L.SimpleRNN]))
-            x = cell(draw(width), return_sequences=True, use_bias=draw(st.booleans()))(x)
-        x = draw(st.sampled_from([L.Flatten, L.GlobalAveragePooling1D]))()(x)
-    else:
-        inputs = tf.keras.Input((4,))
-        x = inputs
-    parts = [
-        L.Dense(draw(width), draw(ACTIVATIONS), use_bias=draw(st.booleans()))(x)
-        for _ in range(draw(st.integers(1, 3)))
-    ]
-    if len(parts) > 1 and draw(st.booleans()):
-        size = parts[0].shape[-1]
-        parts = [L.Dense(size, draw(ACTIVATIONS))(part) for part in parts]
-        x = draw(st.sampled_from([L.Add, L.Multiply, L.Maximum]))()(parts)
-    elif len(parts) > 1:
-        x = L.Concatenate()(parts)
-    else:
-        x = parts[0]
-    if draw(st.booleans()):
-        x = L.BatchNormalization()(x)
-    heads = [L.Dense(2)(x) for _ in range(draw(st.integers(1, 2)))]
-    return randomized(tf.keras.Model(inputs, heads), draw(st.integers(0, 99)))
-
-
-def image_layer(draw, x, width):
-    kind = draw(st.sampled_from(["conv", "separable", "depthwise", "residual", "dense"]))
-    padding, activation = draw(st.sampled_from(["same", "valid"])), draw(ACTIVATIONS)
-    if kind == "conv":
-        x = L.Conv2D(width, 2, padding=padding, activation=activation)(x)
-    elif kind == "separable":
-        x = L.SeparableConv2D(width, 2, padding=padding, depth_multiplier=draw(st.integers(1, 2)))(
-            x
-        )
-    elif kind == "depthwise":
-        x = L.DepthwiseConv2D(2, padding=padding, depth_multiplier=draw(st.integers(1, 2)))(x)
-    elif kind == "dense":
-        x = L.Dense(width, activation)(x)
-    else:
-        x = L.Conv2D(width, 1)(x)
-        y = L.Conv2D(width, 3, padding="same", activation=activation)(L.BatchNormalization()(x))
-        x = L.Add()([x, y])
-    return L.BatchNormalization()(x) if draw(st.booleans()) else x
-
-
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(st.data(), st.integers(0, 99))
-def test_any_model_shrinks_to_what_was_said(data, seed):
-    model = architecture(data.draw)  # here, as Keras draws seeds of its own for initialisers
-    generator = np.random.default_rng(seed)
-    graph = groups_of(model)
-    remove = {}
-    for group in graph.groups:
-        free = np.flatnonzero(group.free & (generator.random(len(group.units)) < 0.5))
-        remove[group.name] = free
-        for units in (graph.made[name] for name in group.layers):
-            if np.isin(units, group.units[free]).all():  # one of every layer stays
-                remove[group.name] = []
-    small = shrink(model, remove)
-    gone = [group.units[small.removed.get(group.name, [])] for group in graph.groups]
-    removed = np.concatenate([np.array([], int), *gone]).astype(int)
-    grown = sum(
-        new.weights[-1].shape.num_elements()
-        for old, new in zip(model.layers, small.model.layers, strict=True)
-        if len(new.weights) > len(old.weights)
-    )
-    assert small.parameters_after == graph.parameters(removed) + grown
-    for name, indices in remove.items():
-        stay_or_go = [*small.removed.get(name, []), *small.kept.get(name, [])]
-        assert sorted(stay_or_go) == list(indices)
-    for name, units in graph.made.items():
-        width = small.widths.get(name, (len(units), len(units)))
-        assert width == (len(units), int((~np.isin(units, removed)).sum()))
-    # Closed by hand, layer by layer, and called: an independent look at the same sum.
-    for axis in graph.axes:
-        chosen = np.concatenate([g.units[np.asarray(remove[g.name], int)] for g in graph.groups])
-        if axis.role != "reads" and axis.weight != "moving_variance":
-            layer = model.get_layer(axis.layer)
-            weights = layer.get_weights()
-            moved = np.moveaxis(weights[axis.index], axis.axis, 0)
-            moved[np.isin(axis.units, chosen)] = 0
-            layer.set_weights(weights)
-    batch = batch_of(model)
-    for ours, theirs in zip(
-        tf.nest.flatten(small.model(batch)), tf.nest.flatten(model(batch)), strict=True
-    ):
-        scale = max(1.0, float(np.abs(theirs).max()))
-        np.testing.assert_allclose(ours, theirs, atol=1e-5 * scale, rtol=0)
-    # What was closed is dead: found without being told, and what is left is left.
-    again = shrink(model)
-    assert again.parameters_after <= small.parameters_after
-
-
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(st.data(), st.integers(0, 99))
-def test_any_model_with_zeros_in_it_loses_what_they_make_dead(data, seed):
-    model = architecture(data.draw)
-    generator = np.random.default_rng(seed)
-    for axis in groups_of(model).axes:  # columns, rows, scales and biases, each on its own
-        layer = model.get_layer(axis.layer)
-        weights = layer.get_weights()
-        zero = generator.random(len(axis.units)) < 0.4
-        np.moveaxis(weights[axis.index], axis.axis, 0)[zero] = 0
-        layer.set_weights(weights)
-    small = shrink(model)
-    batch = batch_of(model)
-    for ours, theirs in zip(
-        tf.nest.flatten(small.model(batch)), tf.nest.flatten(model(batch)), strict=True
-    ):
-        scale = max(1.0, float(np.abs(theirs).max()))
-        np.testing.assert_allclose(ours, theirs, atol=1e-5 * scale, rtol=0)

@@ -6,7 +6,7 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 import pytest
-from test_shrink import batch_of, chain, randomized
+from keras_models import batch_of, chain, randomized
 
 from tfdrlprune.structure.simplify import simplify
 
