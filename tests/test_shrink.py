@@ -380,3 +380,10 @@ def test_a_model_that_gives_nan_is_refused():
     model.get_layer("outputs").set_weights([np.full((8, 3), np.nan), np.zeros(3)])
     with pytest.raises(ValueError, match="gives NaN or infinity"):
         shrink(model, {"hidden_0": [0]})
+
+
+def test_the_proof_is_on_the_observations_too():
+    model = mlp().model
+    assert shrink(model, {"hidden_0": [0]}, np.ones((1, 4))).deviation < 1e-5
+    with pytest.raises(ValueError, match="gives NaN or infinity"):
+        shrink(model, {"hidden_0": [0]}, np.full((1, 4), 3e38) * [1, -1, 1, -1])
