@@ -30,6 +30,9 @@ class ObservationNormalizer(tf.keras.layers.Layer):
             truncates integer observations; a policy that was trained so must go on so.
     """
 
+    # For tfdrlprune.structure, which follows units and input features through such layers.
+    elementwise = True
+
     def __init__(
         self,
         mean: Array | None = None,

@@ -1,0 +1,61 @@
+"""Which rule a layer follows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfdrlprune.structure.rules import channelwise, joining, makers, recurrent
+from tfdrlprune.structure.rules.base import OverUnits, Read, Rule
+
+__all__ = ["Read", "Rule", "rule_of"]
+
+_ELEMENTWISE = (
+    *("Activation", "ReLU", "LeakyReLU", "ELU", "ThresholdedReLU", "Identity", "Rescaling"),
+    *("Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise", "ActivityRegularization"),
+    *("SpatialDropout1D", "SpatialDropout2D", "Normalization"),
+)
+_PLACES = tuple(
+    f"{kind}{rank}D"
+    for kind in (
+        *("MaxPooling", "AveragePooling", "GlobalMaxPooling", "GlobalAveragePooling"),
+        *("ZeroPadding", "Cropping", "UpSampling"),
+    )
+    for rank in (1, 2)
+)
+_OVER_UNITS = ("LayerNormalization", "GroupNormalization", "UnitNormalization", "Softmax")
+# By name and module: a class of a user's own may be called Dense, or be made of Keras's.
+_RULES: dict[str, Rule] = {
+    "Dense": makers.Dense(),
+    "Conv1D": makers.Maker(),
+    "Conv2D": makers.Maker(),
+    "SeparableConv1D": makers.Separable(),
+    "SeparableConv2D": makers.Separable(),
+    "DepthwiseConv1D": channelwise.Depthwise(),
+    "DepthwiseConv2D": channelwise.Depthwise(),
+    "LSTM": recurrent.Recurrent(),
+    "GRU": recurrent.Recurrent(),
+    "SimpleRNN": recurrent.Recurrent(),
+    "BatchNormalization": channelwise.BatchNormalization(),
+    "PReLU": channelwise.PRelu(),
+    "Flatten": channelwise.Rearranged(),
+    "Reshape": channelwise.Rearranged(),
+    "Permute": channelwise.Rearranged(),
+    "RepeatVector": channelwise.Rearranged(),
+    "Concatenate": joining.Concatenate(),
+    "Multiply": joining.Multiply(),
+    **dict.fromkeys(("Add", "Subtract", "Average", "Maximum", "Minimum"), joining.Merge()),
+    **dict.fromkeys(_OVER_UNITS, OverUnits()),
+    **dict.fromkeys(_ELEMENTWISE, channelwise.Elementwise()),
+    **dict.fromkeys(_PLACES, channelwise.Places()),
+}
+
+
+def rule_of(layer: Any) -> Rule:
+    """Returns the rule of a layer's kind.
+
+    A layer of a user's own whose class says ``elementwise = True`` takes each number on its own.
+    """
+    kind = type(layer)
+    if kind.__module__.split(".")[0] in ("tf_keras", "keras"):
+        return _RULES.get(kind.__name__, Rule())
+    return channelwise.Elementwise() if getattr(kind, "elementwise", False) is True else Rule()
