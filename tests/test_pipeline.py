@@ -103,8 +103,11 @@ def test_criteria_look_at_the_lesson_and_its_states(recipe):
     recipe = tp.Recipe(sparsity=0.5, distribution="uniform", **recipe)
     result = tp.compress(balancer(), None, recipe, observations=seen, distillation=QUICK)
     hidden, outputs = (result.policy.model.get_layer(name) for name in ("hidden", "outputs"))
-    gone = [int((layer.kernel.numpy() == 0).sum()) for layer in (hidden, outputs)]
-    assert gone == ([64, 0] if recipe.granularity == "unit" else [64, 32])
+    if recipe.granularity == "unit":
+        assert hidden.units == 16
+    else:
+        gone = [int((layer.kernel.numpy() == 0).sum()) for layer in (hidden, outputs)]
+        assert gone == [64, 32]
     # The first hidden unit balances alone: every criterion that looks sees that.
     assert hidden.kernel.numpy()[:, 0].any()
     assert result.report.stages[1].agreement > 0.8
@@ -139,6 +142,22 @@ def test_a_small_dense_network_that_cannot_be_is_left_out_and_the_rest_is_kept()
     assert result.report.small_dense is None
     assert result.report.stages[1].nonzero == 6
     assert "small dense: one unit a layer has 10 parameters already" in told
+
+
+def test_closed_units_are_taken_out_and_the_smaller_network_is_judged_and_shipped(tmp_path):
+    recipe = {"granularity": "unit", "sparsity": 0.75, "precision": "float32"}
+    result = compressed(recipe=recipe, judging=Judging(episodes=5), small_dense=True)
+    dense, pruned, shrunk = result.report.stages
+    assert (shrunk.name, result.report.final) == ("shrunk", "shrunk")
+    # 8 of 32 units are left, of 4 + 1 + 2 weights each, and two biases of the outputs.
+    assert (shrunk.parameters, pruned.parameters) == (8 * 7 + 2, 32 * 7 + 2)
+    assert shrunk.size_bytes < pruned.size_bytes
+    assert shrunk.episodes.to_json() == pruned.episodes.to_json()
+    assert result.report.small_dense.parameters <= shrunk.nonzero
+    manifest = artifact.read(result.export(tmp_path / "out"))
+    assert manifest.parameters.total == 58
+    assert manifest.sparsity.achieved == pytest.approx(1 - 58 / manifest.parameters.dense)
+    assert dense.parameters >= 192
 
 
 def test_a_spared_layer_stays_dense():
@@ -202,7 +221,8 @@ def test_neither_environment_nor_observations_is_refused():
 )
 def test_what_was_achieved_is_in_the_file_also_where_groups_go(recipe, removed):
     result = compressed(recipe={"precision": "float32"} | recipe, judging=Judging(episodes=2))
-    kernels = [result.policy.model.get_layer(name).kernel for name in ("hidden", "outputs")]
-    assert tuple(int(np.sum(kernel.numpy() == 0)) for kernel in kernels) == removed
+    if recipe.get("granularity") != "unit":  # whose units are taken out
+        kernels = [result.policy.model.get_layer(name).kernel for name in ("hidden", "outputs")]
+        assert tuple(int(np.sum(kernel.numpy() == 0)) for kernel in kernels) == removed
     total = 128 if recipe.get("granularity") == "unit" else 192
     assert result.report.stages[1].sparsity == sum(removed) / total

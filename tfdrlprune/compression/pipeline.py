@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,9 @@ from tfdrlprune.pruning.updates import Schedule
 from tfdrlprune.recipe import Recipe
 from tfdrlprune.simulation import Environment
 from tfdrlprune.specs import ArraySpec, flatten
+from tfdrlprune.structure.shrink import shrink
+
+_log = logging.getLogger("tfdrlprune")
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,10 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
     """Returns a pruned and quantized policy that was taught to act as it did before.
 
     The policy is pruned gradually while its dense self teaches it on the states that it visits
-    (see `distill`), then exported in the recipe's precision. Dense, pruned and final artifact are
-    each run in the environment on the same seeds, which nothing else has used. Where the final one
-    does not pass, the last stage that is safe is taken instead (`Judging.fallback`).
+    (see `teach`). With granularity "unit" the units that are closed are taken out then, so that the
+    network is smaller. It is exported in the recipe's precision. The artifact of every stage is run
+    in the environment on the same seeds, which nothing else has used. Where the final one does not
+    pass, the last stage that is safe is taken instead (`Judging.fallback`).
 
     Args:
         policy: trained; it is left as it is.
@@ -131,6 +136,10 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
             "pruned_layers": _layers(pruner.masks.kernels),
         }
         row = bench.add("pruned", small, **made)
+        requested = "pruned"
+        if recipe.granularity == "unit" and (shrunk := _shrunk(small, tell)) is not None:
+            small, requested = shrunk, "shrunk"
+            row = bench.add(requested, small, **made)
         for precision in _precisions(recipe, judging):
             bench.add(precision, small, precision=precision, **made)
         if small_dense and (least := least_parameters(teacher)) > row.nonzero:
@@ -140,8 +149,22 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
             thin = narrowed(teacher, row.nonzero)
             give(Lesson(teacher, thin, settings, seed), "small dense", None)
             bench.add("small_dense", thin)
-    requested = "pruned" if recipe.precision == "float32" else recipe.precision
+    if recipe.precision != "float32":
+        requested = recipe.precision
     return Result(small, recipe, bench.report(requested, command), bench)
+
+
+def _shrunk(policy: Policy, tell: Progress) -> Policy | None:
+    """Returns the policy without the units that pruning has closed; None where all of them stay."""
+    found = shrink(policy.model)
+    before, after = found.parameters_before, found.parameters_after
+    tell(f"shrinking: {before:,} parameters became {after:,}", 1, 1)
+    if found.kept:
+        closed = ", ".join(f"{len(units)} of {name}" for name, units in found.kept.items())
+        _log.warning("closed units that cannot be taken out: %s", closed)
+    if not found.removed:
+        return None
+    return policy.replace(model=found.model, source=f"{policy.source}, shrunk")
 
 
 def _precisions(recipe: Recipe, judging: Judging) -> list[str]:
