@@ -71,3 +71,23 @@ def test_fewer_parameters_than_one_unit_a_layer_are_refused():
     with pytest.raises(ValueError, match=r"at least 11 parameters\. Received: parameters=10"):
         narrowed(policy((8, 8)), 10)
     assert trainable(narrowed(policy((8, 8)), 11)) == 11
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        tf.keras.layers.SeparableConv2D(16, 2, name="wide"),
+        tf.keras.layers.Conv2DTranspose(16, 2, name="wide"),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_every_convolution_gets_thinner(layer):
+    observation = tf.keras.Input((4, 4, 3), name="observation")
+    x = tf.keras.layers.Flatten()(layer(observation))
+    outputs = tf.keras.layers.Dense(2, name="outputs")(x)
+    spec = ArraySpec("observation", (4, 4, 3), "float32")
+    action = ArraySpec("action", (), "int64", 0, 1)
+    whole = Policy(tf.keras.Model(observation, outputs), Head("argmax"), spec, action)
+    thin = narrowed(whole, trainable(whole) // 2)
+    assert thin.model.get_layer("wide").filters < 16
+    assert trainable(thin) <= trainable(whole) // 2

@@ -12,8 +12,13 @@ _WIDTHS = {
     "Dense": "units",
     "Conv1D": "filters",
     "Conv2D": "filters",
+    "Conv1DTranspose": "filters",
+    "Conv2DTranspose": "filters",
+    "SeparableConv1D": "filters",
+    "SeparableConv2D": "filters",
     "LSTM": "units",
     "GRU": "units",
+    "SimpleRNN": "units",
 }
 
 
