@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tfdrlprune as tp
+from tfdrlprune.pruning.kernels import find_kernels
 
 X = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
 Y = X[:, :1]
@@ -93,3 +94,35 @@ def test_a_schedule_that_gives_no_number_is_named(value):
 def test_a_frequency_is_a_whole_number(frequency):
     with pytest.raises(ValueError, match="frequency"):
         tp.PruningCallback(lambda step: 0.5, frequency=frequency)
+
+
+def test_weights_that_another_callback_restores_are_masked_again():
+    made = model()
+    # The largest loss is that of the first epoch, when nothing is pruned yet. It comes first in the
+    # list, since Keras ends callbacks in their order.
+    late = tp.schedules.cubic(0.75, 5, 8)
+    callback = tp.PruningCallback(late, frequency=1, distribution="uniform")
+    restore = tf.keras.callbacks.EarlyStopping(
+        "loss", mode="max", patience=5, restore_best_weights=True
+    )
+    made.fit(X, Y, batch_size=16, epochs=4, verbose=0, callbacks=[restore, callback])
+    assert [float((layer.kernel.numpy() == 0).mean()) for layer in made.layers] == [0.75, 0.75]
+
+
+def test_movement_before_the_first_step_goes_by_magnitude():
+    made = model()
+    before = np.abs(made.layers[0].kernel.numpy())
+    schedule = tp.schedules.one_shot(0.5, 0)
+    callback = tp.PruningCallback(schedule, criterion="movement", spare="last")
+    made.fit(X, Y, batch_size=64, epochs=1, verbose=0, callbacks=[callback])
+    gone = made.layers[0].kernel.numpy() == 0
+    assert before[gone].max() <= before[~gone].min()
+
+
+def test_a_layer_without_units_is_no_kernel():
+    given = tf.keras.Input((8,))
+    none, some = tf.keras.layers.Dense(0)(given), tf.keras.layers.Dense(4, name="some")(given)
+    outputs = tf.keras.layers.Dense(1, name="last")(tf.keras.layers.concatenate([none, some]))
+    made = tf.keras.Model(given, outputs)
+    # Not trained: TensorFlow's own product of a matrix without columns may abort the process.
+    assert [kernel.name for kernel in find_kernels(made)] == ["some", "last"]

@@ -115,3 +115,8 @@ def test_gradient_batches_that_nothing_takes_are_refused(fields):
         Recipe(gradient_batches=4, **fields)
     assert Recipe(gradient_batches=4, criterion="taylor").gradient_batches == 4
     assert Recipe(gradient_batches=4, method="rigl").gradient_batches == 4
+
+
+def test_a_sparsity_in_quotes_is_refused_and_not_kept_as_text():
+    with pytest.raises(ValueError, match="sparsity"):
+        Recipe.from_toml('sparsity = "0.9"')

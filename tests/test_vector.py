@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from tfdrlprune.agents.vector import Vector
+from tfdrlprune.simulation import make_vector
 
 
 class Counting(gymnasium.Env):
@@ -90,3 +91,9 @@ def test_a_reward_that_is_not_finite_is_an_error():
     vector.restart(0)
     with pytest.raises(ValueError, match="not finite"):
         stepped(vector, 1)
+
+
+def test_a_factory_that_gives_one_object_is_refused():
+    env = gymnasium.make("Acrobot-v1")
+    with pytest.raises(ValueError, match="A factory makes a new environment each time"):
+        make_vector(lambda: env, 2)

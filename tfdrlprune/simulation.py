@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import gymnasium as gym
@@ -68,9 +69,19 @@ def make_vector(env: Environment, num_envs: int) -> VectorEnv[Any, Any, Any]:
         if native.metadata.get("autoreset_mode") == AutoresetMode.NEXT_STEP:
             return native
         native.close()
+    made = [make(env) for _ in range(num_envs)]
+    if len({id(each.unwrapped) for each in made}) < num_envs:
+        raise ValueError(
+            f"A factory makes a new environment each time. Received: {env!r}, which gave the same "
+            "object again. Write lambda: MyEnv()."
+        )
     return SyncVectorEnv(
-        [lambda: make(env) for _ in range(num_envs)], autoreset_mode=AutoresetMode.NEXT_STEP
+        [partial(_given, each) for each in made], autoreset_mode=AutoresetMode.NEXT_STEP
     )
+
+
+def _given(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    return env
 
 
 def _has_native_vector_env(env_id: str) -> bool:

@@ -53,7 +53,9 @@ class Telling(tf.keras.callbacks.Callback):
 
 def verbosity(verbose: str | int) -> int:
     """Returns Keras's 0, 1 or 2; "auto" is 1 on a terminal, else 2."""
-    return (1 if sys.stdout.isatty() else 2) if verbose == "auto" else int(verbose)
+    # Python has None for a stream that was closed before it began.
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    return (1 if terminal else 2) if verbose == "auto" else int(verbose)
 
 
 def _shown(logs: dict[str, Any] | None) -> dict[str, Any]:

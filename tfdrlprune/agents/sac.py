@@ -123,4 +123,10 @@ def _networks(
 def _usual_entropy(action: Any) -> float:
     """Returns -n in the units of the action: a density scales with the volume."""
     half = np.broadcast_to((action.maximum - action.minimum) / 2, action.shape)
+    if not (half > 0).all():
+        raise ValueError(
+            "SAC explores every dimension of the action, between its low and a larger high. "
+            f"Received: {action.minimum} to {action.maximum}. Leave fixed dimensions out of the "
+            "environment's actions."
+        )
     return float(np.log(half).sum() - half.size)

@@ -112,6 +112,8 @@ class AgentTrainer(tf.keras.Model):
             ValueError: not exactly one of ``steps`` and ``env_steps`` is given, one is not
                 positive, or a callback would save what cannot be saved.
         """
+        if epochs < 1:
+            raise ValueError(f"epochs is at least 1. Received: epochs={epochs}.")
         callbacks = list(callbacks or ())
         _refuse_full_models(callbacks)
         self._run_steps = self.planned_steps(steps, env_steps)

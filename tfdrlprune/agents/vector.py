@@ -76,7 +76,8 @@ class Vector:
         observation, reward, terminated, truncated, _ = self._envs.step(decoded)
         resets, done = self._done, terminated | truncated
         reward = np.where(resets, 0.0, reward)
-        if not np.isfinite(reward).all():
+        # As float32, which the agent is given: 1e300 is infinite there.
+        if not (np.abs(reward) <= np.finfo(np.float32).max).all():
             raise ValueError(f"The environment gave a reward that is not finite: {reward}.")
         self._running += reward
         if done.any():
@@ -84,6 +85,7 @@ class Vector:
             self._running[done] = 0.0
         self._done, self.first = done, resets
         self.observation = self._leaves(observation)
+        _check_finite(self.observation)
         return Step(reward.astype(np.float32), terminated, truncated, resets)
 
     def close(self) -> None:
@@ -92,3 +94,10 @@ class Vector:
 
     def _leaves(self, observation: Any) -> list[Array]:
         return tf.nest.flatten(spaces.encode_observation(self.observation_space, observation))
+
+
+def _check_finite(leaves: list[Array]) -> None:
+    """Raises ValueError for NaN or infinity, which an agent would learn from without a word."""
+    for leaf in leaves:
+        if leaf.dtype.kind == "f" and not np.isfinite(leaf).all():
+            raise ValueError("The environment gave an observation that is NaN or infinite.")

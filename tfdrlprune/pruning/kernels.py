@@ -255,7 +255,10 @@ def layers_in_order(module: tf.Module) -> list[tf.keras.layers.Layer]:
 def _is_new_matrix(layer: Any, attribute: str, seen: set[int]) -> bool:
     variable = getattr(layer, attribute, None)
     return (
-        isinstance(variable, tf.Variable) and variable.shape.rank >= 2 and id(variable) not in seen
+        isinstance(variable, tf.Variable)
+        and variable.shape.rank >= 2
+        and 0 not in tuple(variable.shape)
+        and id(variable) not in seen
     )
 
 

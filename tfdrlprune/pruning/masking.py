@@ -107,6 +107,8 @@ class MaskingCallback(tf.keras.callbacks.Callback):
             for engine in self._engines:
                 self._telemetry.begin(_by_name(engine.masks))
                 engine.begin()
+                # A restored state brings masks, and the first batch has trained without.
+                engine.masks.assign(engine.masks.numpy())
             self.model.train_function = self.model.make_train_function(force=True)
         # Counting zeros takes as long as a small batch, so only where they may have changed; the
         # first batch may follow a restored checkpoint.
@@ -132,14 +134,14 @@ class MaskingCallback(tf.keras.callbacks.Callback):
                 )
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Ends the criteria, and masks once more where the optimizer averages weights."""
+        """Ends the criteria, and masks once more what took the weights' place."""
         for engine in self._engines:
             engine.end()
             if engine.traced:
                 self.model.train_function = None
-            if any(getattr(each, "use_ema", False) for each in optimizers_of(self.model)):
-                # It has just put its averages in the place of the weights.
-                engine.masks.assign(engine.masks.numpy())
+            # An optimizer may have just put its averages in the place of the weights, or
+            # EarlyStopping those of an epoch that was less sparse.
+            engine.masks.assign(engine.masks.numpy())
 
     def sparsity(self) -> dict[str, float]:
         """Returns ``sparsity``, over all pruned kernels, and ``sparsity/<kernel>`` for each.

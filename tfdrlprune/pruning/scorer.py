@@ -162,7 +162,9 @@ class _ByMovement:
         self._hook = BesideSteps(self._experience.optimizers(), self._movement.record)
 
     def __call__(self, values: Sequence[Array]) -> list[Array]:
-        return self._movement.numpy()
+        found = self._movement.numpy()
+        # Before the first step nothing has moved, and the order of indices would decide.
+        return found if any(each.any() for each in found) else [np.abs(each) for each in values]
 
     def end(self) -> None:
         if self._hook is not None:

@@ -60,7 +60,7 @@ class Selector:
     ):
         self._selection = selection
         self._pattern = selection.pattern
-        if final is not None and selection.threshold is None:
+        if final is not None:
             self._pattern.check_final(final)
         self._parts = parts_of(kernels, self._pattern)
         self._criterion = score or criterion(selection.criterion, seed)

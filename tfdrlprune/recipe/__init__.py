@@ -89,6 +89,7 @@ class Recipe(Selection):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_number("sparsity", self.sparsity)
         check_sparsity(self.sparsity)
         self.pattern.check_final(self.sparsity)
         check_choice("schedule", self.schedule, SCHEDULES)
