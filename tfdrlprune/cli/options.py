@@ -89,6 +89,13 @@ def out(command: Command) -> Command:
     return folder(force(command))
 
 
+def _added(command: Command, options: Sequence[Callable[[Any], Any]]) -> Command:
+    """Returns the command with options, in the order of its help."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def gate(command: Command) -> Command:
     """Adds what the gate is asked, and how episodes are played; see `build_terms`."""
     options = (
@@ -148,9 +155,7 @@ def gate(command: Command) -> Command:
             help="Processes that play episodes.",
         ),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return _added(command, options)
 
 
 def sweeps(command: Command) -> Command:
@@ -171,9 +176,7 @@ def sweeps(command: Command) -> Command:
             help="Of each policy at each level.",
         ),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return _added(command, options)
 
 
 def build_sweeps(texts: Sequence[str], env: str, seed: int) -> tuple[Sweep, ...]:
