@@ -136,7 +136,7 @@ def test_a_unit_is_a_column():
 def test_a_depthwise_filter_is_a_unit():
     # [height 2, width 1, channels 2, multiplier 2]: the filters' means are 4, 1, 2, 3.
     weights = np.array([[4, 1, 2, 3], [4, 1, 2, 3]], float).reshape(2, 1, 2, 2)
-    kernel = Kernel("conv/depthwise_kernel", weights, "conv", "depthwise_kernel")
+    kernel = Kernel("k/depthwise_kernel", weights, "k", "depthwise_kernel", output_axes=(-2, -1))
     (mask,) = masks([kernel], 0.5, granularity="unit")
     np.testing.assert_array_equal(mask.reshape(2, 4), [[1, 0, 0, 1]] * 2)
 

@@ -1,11 +1,13 @@
 from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
+import numpy as np
 import pytest
 from tf_agents.networks import actor_distribution_network, q_network, sequential
 from tf_agents.specs import tensor_spec
 
-from tfdrlprune.pruning.kernels import Kernel, find_kernels, named, prunable, without
+from tfdrlprune.pruning.kernel_names import named, prunable, without
+from tfdrlprune.pruning.kernels import Kernel, find_kernels
 from tfdrlprune.recipe import Selection
 
 OBSERVATION = tensor_spec.BoundedTensorSpec((4,), tf.float32, -1, 1)
@@ -136,6 +138,30 @@ def test_units_of_the_last_layer_are_outputs_and_stay():
 
 
 def test_a_depthwise_kernel_has_a_column_for_every_filter():
-    variable = tf.ones((3, 3, 4, 2))
-    assert Kernel("k", variable).outputs == 2
-    assert Kernel("k/depthwise_kernel", variable, "k", "depthwise_kernel").outputs == 8
+    layer = tf.keras.layers.DepthwiseConv2D(3, depth_multiplier=2, input_shape=(8, 8, 4))
+    (kernel,) = find_kernels(tf.keras.Sequential([layer]))
+    assert kernel.shape == (3, 3, 4, 2)
+    assert kernel.outputs == 8
+
+
+def test_a_kernel_with_its_outputs_first_is_turned_into_inputs_by_outputs_and_back():
+    layer = tf.keras.layers.EinsumDense("ab,cb->ac", 5, bias_axes="c", input_shape=(3,))
+    (kernel,) = find_kernels(tf.keras.Sequential([layer]))
+    weights = np.arange(15.0).reshape(5, 3)
+    assert kernel.outputs == 5
+    assert kernel.bias is layer.bias
+    np.testing.assert_array_equal(kernel.matrix(weights), weights.T)
+    np.testing.assert_array_equal(kernel.from_matrix(weights.T), weights)
+    np.testing.assert_array_equal(kernel.from_matrix(weights.T.ravel()), weights)
+
+
+def test_the_heads_of_attention_are_its_outputs_and_have_no_bias_of_one_number_each():
+    layer = tf.keras.layers.EinsumDense(
+        "abc,dce->abde", (None, 2, 4), bias_axes="de", input_shape=(6, 3)
+    )
+    (kernel,) = find_kernels(tf.keras.Sequential([layer]))
+    weights = np.random.default_rng(0).normal(size=(2, 3, 4))
+    assert kernel.outputs == 8
+    assert kernel.bias is None
+    np.testing.assert_array_equal(kernel.matrix(weights), weights.transpose(1, 0, 2).reshape(3, 8))
+    np.testing.assert_array_equal(kernel.from_matrix(kernel.matrix(weights)), weights)

@@ -9,7 +9,8 @@ from tf_agents.networks import actor_distribution_network, normal_projection_net
 from tf_agents.specs import tensor_spec
 
 import tfdrlprune as tp
-from tfdrlprune.pruning.kernels import find_kernels, prunable
+from tfdrlprune.pruning.kernel_names import prunable
+from tfdrlprune.pruning.kernels import find_kernels
 from tfdrlprune.recipe import Recipe, Selection
 
 SAC = tp.agents.SacSettings(batch_size=16, warm_up=100, fused_steps=16, capacity=2_000)

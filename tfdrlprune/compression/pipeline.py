@@ -22,7 +22,8 @@ from tfdrlprune.deployment import counting
 from tfdrlprune.deployment.exporter import stripped
 from tfdrlprune.evidence.report import Report
 from tfdrlprune.policies.form import Policy
-from tfdrlprune.pruning.kernels import Kernel, find_kernels, prunable
+from tfdrlprune.pruning.kernel_names import prunable
+from tfdrlprune.pruning.kernels import Kernel, find_kernels
 from tfdrlprune.pruning.pruner import Pruner
 from tfdrlprune.pruning.schedules import from_recipe
 from tfdrlprune.pruning.surroundings import Surroundings

@@ -8,7 +8,8 @@ from dataclasses import fields, replace
 from typing import Any
 
 from tfdrlprune.pruning import schedules
-from tfdrlprune.pruning.kernels import Kernel, names_in, prunable
+from tfdrlprune.pruning.kernel_names import names_in, prunable
+from tfdrlprune.pruning.kernels import Kernel
 from tfdrlprune.pruning.masking import MaskingCallback, Networks
 from tfdrlprune.pruning.models import Followed, Found, state_variables
 from tfdrlprune.pruning.pruner import Pruner

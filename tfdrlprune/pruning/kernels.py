@@ -1,9 +1,10 @@
-"""Kernels: which variables of a model or a TF-Agents network can be pruned, and their names."""
+"""Kernels: which variables of a model or a TF-Agents network can be pruned."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfdrlprune.pruning.output_layers import output_layers
-from tfdrlprune.recipe import Selection
-from tfdrlprune.recipe.checks import did_you_mean
 
 Array = NDArray[Any]
 
@@ -41,7 +40,8 @@ class Kernel:
         owner: the layer whose output is the units': for a recurrent cell, the layer around it.
         bias: of the units, last axis as many as the kernel has outputs; None where there is none.
         is_output: whether the units are the network's outputs.
-        transposed: whether the outputs are the last axis but one, as in Conv2DTranspose.
+        output_axes: of the outputs, negative: the last, but for depthwise and transposed
+            convolutions and ``EinsumDense``.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Kernel:
     owner: Any = None
     bias: Any = None
     is_output: bool = False
-    transposed: bool = False
+    output_axes: tuple[int, ...] = (-1,)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layer", self.layer or self.name)
@@ -70,22 +70,22 @@ class Kernel:
         A convolution's window and input channels, in this order, are its inputs. A depthwise one
         has a filter for each input channel and multiplier.
         """
-        if self.transposed:
-            return int(self.shape[-2])
-        axes = 2 if self.attribute == "depthwise_kernel" else 1
-        return math.prod(self.shape[-axes:])
+        return math.prod(self.shape[axis] for axis in self.output_axes)
 
     def matrix(self, array: Array) -> Array:
         """Returns an array that is shaped as the kernel as [inputs, outputs]."""
-        array = np.swapaxes(array, -1, -2) if self.transposed else array
-        return array.reshape(-1, self.outputs)
+        return array.transpose(self._inputs_first).reshape(-1, self.outputs)
 
     def from_matrix(self, matrix: Array) -> Array:
         """Returns [inputs, outputs], or all its numbers in this order, shaped as the kernel."""
-        if not self.transposed:
-            return matrix.reshape(self.shape)
-        swapped = (*self.shape[:-2], self.shape[-1], self.shape[-2])
-        return np.swapaxes(matrix.reshape(swapped), -1, -2)
+        order = self._inputs_first
+        turned = matrix.reshape([self.shape[axis] for axis in order])
+        return turned.transpose(np.argsort(order))
+
+    @property
+    def _inputs_first(self) -> list[int]:
+        ends = [axis % len(self.shape) for axis in self.output_axes]
+        return [axis for axis in range(len(self.shape)) if axis not in ends] + ends
 
 
 def find_kernels(module: tf.Module) -> list[Kernel]:
@@ -113,6 +113,8 @@ def find_kernels(module: tf.Module) -> list[Kernel]:
         for attribute in attributes:
             variable = getattr(layer, attribute)
             seen.add(id(variable))
+            axes = _output_axes(layer, attribute)
+            outputs = math.prod(variable.shape[axis] for axis in axes)
             suffix = "" if attribute == "kernel" else f"/{attribute}"
             found.append(
                 Kernel(
@@ -122,9 +124,9 @@ def find_kernels(module: tf.Module) -> list[Kernel]:
                     attribute,
                     _gates(layer),
                     owner=around.get(id(layer), layer),
-                    bias=_bias(layer, attribute),
+                    bias=_bias(layer, attribute, outputs),
                     is_output=bool(ends & {id(layer), id(around.get(id(layer)))}),
-                    transposed=isinstance(layer, _TRANSPOSED),
+                    output_axes=axes,
                 )
             )
     return found
@@ -142,92 +144,6 @@ def unprunable(module: tf.Module, kernels: Sequence[Kernel]) -> list[str]:
         if variable.shape.rank >= 2 and id(variable) not in known and "bias" not in variable.name
     }
     return list(others)
-
-
-def prunable(kernels: Sequence[Kernel], selection: Selection) -> list[Kernel]:
-    """Returns the kernels that a selection may prune: those that it does not spare.
-
-    With granularity "unit" or "layer" each network's last layer and its other output layers are
-    left out too: their units are the network's outputs, such as one action's value each.
-
-    Raises:
-        ValueError: a name to spare is no kernel's.
-    """
-    chosen = without(kernels, selection.spare)
-    if selection.granularity in ("unit", "layer"):
-        last = {kernel.name for kernel in _end(kernels, "last")}
-        chosen = [kernel for kernel in chosen if kernel.name not in last]
-    return chosen
-
-
-def without(kernels: Sequence[Kernel], spare: Iterable[str]) -> list[Kernel]:
-    """Returns the kernels that ``spare`` does not name.
-
-    Args:
-        kernels: of one network or several.
-        spare: names as `named` takes them.
-
-    Raises:
-        ValueError: a name in ``spare`` is no kernel's; says which are, and the nearest.
-    """
-    names = [spare] if isinstance(spare, str) else spare
-    spared = {kernel.name for name in names for kernel in named(kernels, name, "to spare")}
-    return [kernel for kernel in kernels if kernel.name not in spared]
-
-
-def names_in(
-    names: Iterable[str], kernels: Sequence[Kernel], everything: Sequence[Kernel], purpose: str
-) -> list[str]:
-    """Returns the names that stand for any of some kernels.
-
-    Args:
-        names: as `named` takes them.
-        kernels: some of ``everything``.
-        everything: among which every name must stand for some.
-        purpose: what the names are for, for the message.
-
-    Raises:
-        ValueError: a name stands for none; says which names there are, and the nearest.
-    """
-    own = {kernel.name for kernel in kernels}
-    return [
-        name for name in names if own & {each.name for each in named(everything, name, purpose)}
-    ]
-
-
-def named(kernels: Sequence[Kernel], name: str, purpose: str) -> list[Kernel]:
-    """Returns the kernels that a name stands for.
-
-    Args:
-        kernels: of one network or several.
-        name: of a layer, for all its kernels; ``layer/attribute`` for one of them; ``"first"`` or
-            ``"last"`` for the first or last layer of each network, unless a layer is called so.
-        purpose: what the name is for, for the message.
-
-    Raises:
-        ValueError: it stands for none; says which names there are, and the nearest.
-    """
-    found = [k for k in kernels if name in (k.layer, k.name, f"{k.layer}/{k.attribute}")]
-    if not found and name in ("first", "last"):
-        found = _end(kernels, name)
-    if not found:
-        names = [kernel.name for kernel in kernels]
-        raise ValueError(
-            f"No kernel {purpose} is named {name!r}.{did_you_mean(name, names)} "
-            f"Kernels: {', '.join(names)}."
-        )
-    return found
-
-
-def _end(kernels: Sequence[Kernel], which: str) -> list[Kernel]:
-    """Returns the kernels of each network's first layer, or of its last and all other outputs."""
-    ordered = kernels if which == "last" else list(reversed(kernels))
-    layers = {kernel.network: kernel.layer for kernel in ordered}
-    return [
-        kernel
-        for kernel in kernels
-        if kernel.layer == layers[kernel.network] or (which == "last" and kernel.is_output)
-    ]
 
 
 def layers_in_order(module: tf.Module) -> list[tf.keras.layers.Layer]:
@@ -262,14 +178,25 @@ def _is_new_matrix(layer: Any, attribute: str, seen: set[int]) -> bool:
     )
 
 
-def _bias(layer: Any, attribute: str) -> Any:
+def _bias(layer: Any, attribute: str, outputs: int) -> Any:
     """Returns the bias that goes with a unit's column of a kernel; one kernel of a layer has it."""
     bias = getattr(layer, "bias", None)
     last = "pointwise_kernel" if hasattr(layer, "pointwise_kernel") else attribute
-    has_it = isinstance(bias, tf.Variable) and attribute == last != "recurrent_kernel"
-    return bias if has_it else None
+    if not isinstance(bias, tf.Variable) or not attribute == last != "recurrent_kernel":
+        return None
+    # That of an EinsumDense need not have one number for each unit; a GRU's has two rows of them.
+    return bias if bias.shape[-1] == outputs else None
 
 
 def _gates(layer: Any) -> int:
     recurrent = getattr(layer, "recurrent_kernel", None)
     return 1 if recurrent is None else int(recurrent.shape[-1] // recurrent.shape[-2])
+
+
+def _output_axes(layer: Any, attribute: str) -> tuple[int, ...]:
+    if isinstance(layer, _TRANSPOSED):
+        return (-2,)
+    if isinstance(layer, tf.keras.layers.EinsumDense):
+        _, weights, outputs = re.split(",|->", layer.equation.replace(" ", ""))
+        return tuple(i - len(weights) for i, axis in enumerate(weights) if axis in outputs)
+    return (-2, -1) if attribute == "depthwise_kernel" else (-1,)

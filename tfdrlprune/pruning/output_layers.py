@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tfdrlprune._tf import tf
@@ -11,24 +11,64 @@ from tfdrlprune._tf import tf
 def output_layers(module: tf.Module) -> list[Any]:
     """Returns the layers that a network is known to end in; empty where that is not known.
 
-    Of a functional Keras model they are the last layers with weights before each output. A
-    TF-Agents network may name its own as ``output_layers``; the layers of a projection network,
-    which give a distribution's mean and deviation, are outputs too.
+    Of a Keras model they are the last layers with weights before each output. A TF-Agents network
+    may name its own as ``output_layers``; the layers of a projection network, which give a
+    distribution's mean and deviation, are outputs too.
     """
-    if getattr(module, "_is_graph_network", False):  # private in Keras 2 (2.21)
-        return list(_before(tf.nest.flatten(module.outputs)))
     named = list(getattr(module, "output_layers", ()))
+    if isinstance(module, tf.keras.Model) and not named:
+        return list(_before(_outputs(module)))
     for each in module.submodules:
         if type(each).__name__.endswith("ProjectionNetwork"):
-            named += [layer for layer in each.submodules if hasattr(layer, "kernel")]
+            named += _with_weights(each)
     return named
 
 
-def _before(tensors: list[Any]) -> Iterator[Any]:
+def _outputs(model: tf.keras.Model) -> list[Any]:
+    """Returns what a model puts out, symbolically; nothing where that cannot be found out."""
+    if _is_graph(model):
+        return tf.nest.flatten(model.outputs)
+    if (specs := model.save_spec()) is not None:  # of a subclassed model that was called
+        arguments, named = tf.nest.map_structure(_symbol, specs)
+        return _called(model, arguments, named)
+    shape = getattr(model, "_build_input_shape", None)  # private in Keras 2 (2.21)
+    return [] if shape is None else _called(model, [tf.keras.Input(batch_shape=shape)], {})
+
+
+def _symbol(spec: tf.TensorSpec) -> Any:
+    return tf.keras.Input(batch_shape=spec.shape, dtype=spec.dtype)
+
+
+def _called(model: tf.keras.Model, arguments: Any, named: Any) -> list[Any]:
+    try:
+        return tf.nest.flatten(model.call(*arguments, **named))
+    except Exception:  # a user's Python need not take symbols
+        return []
+
+
+def _is_graph(layer: Any) -> bool:
+    return bool(getattr(layer, "_is_graph_network", False))  # private in Keras 2 (2.21)
+
+
+def _before(tensors: Sequence[Any]) -> Iterator[Any]:
     """Returns the nearest layers with weights that the tensors come from."""
     for tensor in tensors:
-        layer, node, _ = tensor._keras_history
-        if hasattr(layer, "kernel") or hasattr(layer, "cell"):
-            yield layer
-        else:
-            yield from _before(list(layer.inbound_nodes[node].keras_inputs))
+        if not hasattr(tensor, "_keras_history"):
+            continue  # of a model that does not call its layers on what it is given
+        layer, number, index = tensor._keras_history
+        node = layer.inbound_nodes[number]
+        if _is_graph(layer):
+            inner = list(_before([tf.nest.flatten(layer.outputs)[index]]))
+        elif isinstance(layer, tf.keras.Model):
+            inner = list(_before(_called(layer, node.call_args, node.call_kwargs)[index:][:1]))
+        else:  # of a wrapper, or a layer made of others, all: which come last is not known
+            inner = _with_weights(layer)
+        yield from inner or _before(list(node.keras_inputs))
+
+
+def _with_weights(module: tf.Module) -> list[Any]:
+    return [
+        each
+        for each in (module, *module.submodules)
+        if hasattr(each, "kernel") or hasattr(each, "cell")
+    ]

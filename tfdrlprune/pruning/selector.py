@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from tfdrlprune.pruning.criteria import Criterion, criterion
 from tfdrlprune.pruning.distribution import DISTRIBUTIONS, Distribution, allocate, as_given
 from tfdrlprune.pruning.granularity import Part, parts_of
-from tfdrlprune.pruning.kernels import Kernel, named
+from tfdrlprune.pruning.kernel_names import named
+from tfdrlprune.pruning.kernels import Kernel
 from tfdrlprune.recipe import Selection
 
 Array = NDArray[Any]

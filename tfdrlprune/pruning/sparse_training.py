@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfdrlprune.pruning.kernels import Kernel, names_in, without
+from tfdrlprune.pruning.kernel_names import names_in, without
+from tfdrlprune.pruning.kernels import Kernel
 from tfdrlprune.pruning.masking import MaskingCallback, Networks
 from tfdrlprune.pruning.models import Found
 from tfdrlprune.pruning.rewiring import Exchange, Rewiring
