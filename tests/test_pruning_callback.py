@@ -197,7 +197,7 @@ def test_tensorboard_gets_the_sparsity_of_every_layer(tmp_path):
 
 @pytest.mark.parametrize(("begin", "reached"), [(1_000, "0.000"), (5, "0.110")])
 def test_a_run_that_ends_before_its_schedule_says_so(begin, reached, caplog):
-    callback = PruningCallback(polynomial(begin=begin, end=2_000), frequency=5)
+    callback = PruningCallback(polynomial(begin=begin, end=2_000))
     model().fit(X, Y, batch_size=32, epochs=10, verbose=0, callbacks=[callback])
     assert f"from step {begin} to 2000, and training ended at step 100" in caplog.text
     assert f"with a sparsity of {reached}" in caplog.text
@@ -316,6 +316,16 @@ def test_cycles_let_weights_come_back_and_end_at_the_full_sparsity():
         ({"distribution": dict.fromkeys(("first", "second", "last"), 0.5)}, "Write sparsity=0.5"),
         ({"spare": ["frist"]}, "Did you mean 'first'"),
         ({"spare": ["first", "second", "last"]}, "nothing to prune"),
+        ({"spare": 4}, "spare is a list of kernels' names. Received: spare=4"),
+        ({"frequency": 5}, "PolynomialDecay has the times of its own updates. Received: freq"),
+        ({"seed": -1}, "seed is a whole number from 0 on. Received: seed=-1"),
+        ({"seed": "x"}, "seed is a whole number"),
+        ({"data": (X[:0], Y[:0])}, "data is empty"),
+        ({"data": []}, "data is empty"),
+        ({"data": (X, Y[:5])}, "as many targets as inputs. Received arrays of 5, 320 rows"),
+        ({"data": (X[:, :2], Y)}, r"Received inputs of shape \(256, 2\), which it cannot be"),
+        ({"mask_pictures": "/proc/x"}, "mask_pictures is a folder that can be written"),
+        ({"mask_pictures": 3}, "mask_pictures is a folder that can be written"),
     ],
 )
 def test_a_bad_argument_is_refused_before_training_starts(arguments, message):

@@ -62,7 +62,6 @@ def test_every_field_comes_back_from_toml():
         sparsity=0.5,
         granularity="2:4",
         criterion="random",
-        group_score="max",
         distribution={"dense": 0.5, "lstm_cell/recurrent_kernel": 0.5},
         threshold=0.25,
         spare=("first",),
@@ -80,7 +79,14 @@ def test_every_field_comes_back_from_toml():
     assert Recipe.from_dict(recipe.to_dict()) == recipe
     # Sparse training excludes some of these choices, and knows some of its own.
     other = Recipe(method="rigl", drop_fraction=0.5, gradient_batches=3)
-    gated = Recipe(schedule="return_gated", return_margin=0.1, return_stride=0.5, return_patience=2)
+    gated = Recipe(
+        granularity="unit",
+        group_score="max",
+        schedule="return_gated",
+        return_margin=0.1,
+        return_stride=0.5,
+        return_patience=2,
+    )
     for each in (other, gated):
         assert Recipe.from_toml(each.to_toml()) == each
     # Nothing above is its default.
@@ -115,6 +121,36 @@ def test_gradient_batches_that_nothing_takes_are_refused(fields):
         Recipe(gradient_batches=4, **fields)
     assert Recipe(gradient_batches=4, criterion="taylor").gradient_batches == 4
     assert Recipe(gradient_batches=4, method="rigl").gradient_batches == 4
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        (
+            {"schedule": "one_shot", "end": 0.8},
+            "one_shot' ends by itself, and has no end",
+        ),
+        ({"schedule": "one_shot", "frequency": 7}, "has no frequency"),
+        ({"schedule": "return_gated", "frequency": 7}, "has no frequency"),
+        ({"method": "static", "end": 0.8}, "method='static' moves no weights, and has no end"),
+        ({"method": "static", "drop_fraction": 0.5}, "has no drop_fraction"),
+        ({"group_score": "max"}, "granularity='element' scores weights one by one"),
+        ({"granularity": "2:4", "sparsity": 0.5, "group_score": "l2"}, "one by one"),
+        ({"networks": "actor=0.5", "sparsity": 0.8}, "gives each role a sparsity of its own"),
+        ({"networks": "actor,critic=0.5,actor"}, "networks names each once. Received twice: actor"),
+        ({"distribution": "d=0.5,d=0.9"}, "distribution names each once. Received twice: d"),
+    ],
+    ids=str,
+)
+def test_what_a_choice_has_no_use_for_is_refused(fields, named):
+    with pytest.raises(ValueError, match=named):
+        Recipe(**fields)
+
+
+def test_what_ends_by_itself_may_begin_late():
+    assert Recipe(schedule="one_shot", begin=0.9).begin == 0.9
+    with pytest.raises(ValueError, match="0 <= begin < end <= 1"):
+        Recipe(schedule="cubic", begin=0.9)
 
 
 def test_a_sparsity_in_quotes_is_refused_and_not_kept_as_text():

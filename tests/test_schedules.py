@@ -33,12 +33,23 @@ def test_cycles_rise_from_the_same_to_the_same_and_the_last_reaches_the_end():
     assert schedule(400) == schedule(9_999) == 0.8
 
 
+def rise(**more):
+    return schedules.Rise(
+        initial_sparsity=0.0, final_sparsity=0.5, begin_step=0, end_step=9, **more
+    )
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: schedules.linear(90, 0, 10), "For 90 % write 0.9"),
         (lambda: schedules.cubic(0.9, 10, 5), "0 <= begin_step <= end_step. Received: begin"),
         (lambda: schedules.cyclical(0.9, 0, 10, cycles=0), "cycles is at least 1. Received"),
+        (lambda: schedules.cubic("0.5", 0, 10), "final_sparsity is a number. Received: .*'0.5'"),
+        (lambda: schedules.cubic(0.5, 0, 10, frequency=0), "frequency is at least 1"),
+        (lambda: rise(power=-1), "power is a finite number above 0. Received: power=-1"),
+        (lambda: rise(power="x"), "power is a number"),
+        (lambda: schedules.ReturnGated(final_sparsity="0.5"), "final_sparsity is a number"),
         (lambda: schedules.one_shot(0.9, at=1.5), "begin_step is a whole number"),
     ],
 )

@@ -91,9 +91,7 @@ def test_the_epochs_loss_is_that_of_its_own_batches():
 
 def test_snip_keeps_the_scores_from_before_training():
     model = linear([2, -1])
-    callback = tp.PruningCallback(
-        tp.schedules.one_shot(0.5, at=40), criterion="snip", data=(X, Y), frequency=1
-    )
+    callback = tp.PruningCallback(tp.schedules.one_shot(0.5, at=40), criterion="snip", data=(X, Y))
     # Training turns the order round: the first weight becomes the smaller one.
     x = np.array([[1.0, 1.0]] * 100, "float32")
     targets = np.array([[-8.0]] * 100, "float32")
@@ -108,9 +106,7 @@ def test_movement_removes_what_moved_towards_zero():
     model = linear([2.0, 0.5])
     x = np.eye(2, dtype="float32")[[0, 1] * 20]
     targets = np.where(x[:, :1] == 1.0, 1.0, 3.0).astype("float32")
-    callback = tp.PruningCallback(
-        tp.schedules.one_shot(0.5, at=20), criterion="movement", frequency=1
-    )
+    callback = tp.PruningCallback(tp.schedules.one_shot(0.5, at=20), criterion="movement")
     model.fit(x, targets, batch_size=2, epochs=1, verbose=0, shuffle=False, callbacks=[callback])
     first, second = model.layers[0].kernel.numpy().ravel()
     assert first == 0.0

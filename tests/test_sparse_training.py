@@ -41,9 +41,13 @@ class Watch(tf.keras.callbacks.Callback):
         self.weights.append([kernel.variable.numpy() for kernel in engine.masks.kernels])
 
 
+def exchanged(method):
+    return {} if method == "static" else {"drop_fraction": 0.4}
+
+
 def run(method="rigl", network=None, epochs=4, **arguments):
     network = network or model()
-    arguments = {"end_step": 30, "frequency": 5, "drop_fraction": 0.4} | arguments
+    arguments = {"end_step": 30, "frequency": 5} | exchanged(method) | arguments
     sparse = tp.SparseTrainingCallback(0.8, method, **arguments)
     watch = Watch(sparse)
     network.fit(
@@ -146,7 +150,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(method, tmp_path):
     def fit(folder, *more):
         network = model()
         sparse = tp.SparseTrainingCallback(
-            *(0.8, method), end_step=35, frequency=7, drop_fraction=0.4, data=(X, Y)
+            *(0.8, method), end_step=35, frequency=7, data=(X, Y), **exchanged(method)
         )
         backup = tf.keras.callbacks.BackupAndRestore(str(tmp_path / folder))
         network.fit(
@@ -236,6 +240,13 @@ def test_a_recipe_becomes_the_callback():
         ({"distribution": "ekr"}, "Did you mean 'erk'"),
         ({"spare": ["frist"]}, "Did you mean 'first'"),
         ({"spare": ["first", "second", "last"]}, "nothing to make sparse"),
+        ({"spare": 4}, "spare is a list of kernels' names"),
+        ({"distribution": None}, "distribution is one of"),
+        ({"method": "rigl", "gradient_batches": 0}, "gradient_batches is at least 1"),
+        ({"gradient_batches": 4}, "method='set' has no gradient_batches"),
+        ({"method": "static", "drop_fraction": 0.4}, "method='static' has no drop_fraction"),
+        ({"end_step": 0}, "moves weights from begin_step to end_step. Received: both are 0"),
+        ({"seed": -1}, "seed is a whole number from 0 on"),
         ({"begin_step": 50}, "0 <= begin_step <= end_step"),
     ],
 )

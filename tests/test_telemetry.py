@@ -16,7 +16,9 @@ def fit(epochs=3, schedule=None, **arguments):
     model.layers[0].set_weights([np.array([[1.0, 2.0, -3.0, 4.0]]), np.array([0, 0, -5, 0.0])])
     model.compile(tf.keras.optimizers.SGD(0.0), "mse")
     schedule = schedule or (lambda step: [0.0, 0.5, 0.5, 0.75][step])
-    arguments = {"distribution": "uniform", "spare": "last", "frequency": 1} | arguments
+    arguments = {"distribution": "uniform", "spare": "last"} | arguments
+    if not isinstance(schedule, tp.schedules.Rise):
+        arguments = {"frequency": 1} | arguments
     pruning = tp.PruningCallback(schedule, **arguments)
     return model.fit(X, np.zeros((2, 1)), epochs=epochs, verbose=0, callbacks=[pruning]).history
 

@@ -9,6 +9,12 @@ from typing import Any
 from tfdrlprune._tf import read, tf
 
 from tfdrlprune import policies
+from tfdrlprune.agents.checks import (
+    WEIGHTS_ONLY,
+    refuse_averages,
+    refuse_full_models,
+    refuse_gates_without_returns,
+)
 from tfdrlprune.agents.families import Settings, learner_for
 from tfdrlprune.agents.learner import Checkpointed
 from tfdrlprune.agents.learning_rate import LearningRates
@@ -20,12 +26,6 @@ from tfdrlprune.pruning.gradients import Record
 from tfdrlprune.pruning.models import Followed
 from tfdrlprune.simulation import Environment
 from tfdrlprune.specs import ArraySpec
-
-_WEIGHTS_ONLY = (
-    "A trainer holds an agent, which Keras cannot save as a model or as .h5. Save weights in "
-    "TensorFlow's format: ModelCheckpoint(path, save_weights_only=True) or "
-    "trainer.save_weights(path), with a path that does not end in .h5 or .keras."
-)
 
 
 class AgentTrainer(tf.keras.Model):
@@ -75,6 +75,7 @@ class AgentTrainer(tf.keras.Model):
         self.agent = agent
         self.env = env
         self._learner = learner_for(agent, env, num_envs, settings, seed)
+        refuse_averages(self._learner.optimizers)
         self._learner_state = Checkpointed(self._learner)
         # Of this trainer, not the agent's counter: agents built without one share a global.
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
@@ -110,12 +111,14 @@ class AgentTrainer(tf.keras.Model):
 
         Raises:
             ValueError: not exactly one of ``steps`` and ``env_steps`` is given, one is not
-                positive, or a callback would save what cannot be saved.
+                positive, a callback would save what cannot be saved, or a return-gated schedule has
+                no evaluation before it.
         """
         if epochs < 1:
             raise ValueError(f"epochs is at least 1. Received: epochs={epochs}.")
         callbacks = list(callbacks or ())
-        _refuse_full_models(callbacks)
+        refuse_full_models(callbacks)
+        refuse_gates_without_returns(callbacks)
         self._run_steps = self.planned_steps(steps, env_steps)
         self._run_begin.assign(self._step)
         self._training_state = None  # BackupAndRestore deletes it, and the next fit asks for it
@@ -224,7 +227,7 @@ class AgentTrainer(tf.keras.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Raises NotImplementedError: an agent is no Keras model."""
-        raise NotImplementedError(_WEIGHTS_ONLY)
+        raise NotImplementedError(WEIGHTS_ONLY)
 
     def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Saves everything that training needs, as a TensorFlow checkpoint.
@@ -233,7 +236,7 @@ class AgentTrainer(tf.keras.Model):
             ValueError: ``filepath`` asks for a format that holds layers only.
         """
         if str(filepath).endswith((".h5", ".keras")):
-            raise ValueError(_WEIGHTS_ONLY)
+            raise ValueError(WEIGHTS_ONLY)
         super().save_weights(filepath, *args, **kwargs)
 
     def _train_batch(self, iterator: Any) -> dict[str, float]:
@@ -256,11 +259,3 @@ class AgentTrainer(tf.keras.Model):
     def _steps_after(self, done: int) -> int:
         """Returns the steps of the batch that comes after so many in this run."""
         return min(self._learner.steps_per_batch, self._run_steps - done)
-
-
-def _refuse_full_models(callbacks: Sequence[Any]) -> None:
-    for callback in callbacks:
-        if isinstance(callback, tf.keras.callbacks.ModelCheckpoint) and (
-            not callback.save_weights_only or str(callback.filepath).endswith((".h5", ".keras"))
-        ):
-            raise ValueError(_WEIGHTS_ONLY)

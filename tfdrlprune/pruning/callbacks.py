@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, cast
 
 from tfdrlprune.pruning import schedules
 from tfdrlprune.pruning.kernel_names import names_in, prunable
@@ -17,7 +17,7 @@ from tfdrlprune.pruning.return_gate import RAISE, ReturnGate
 from tfdrlprune.pruning.schedules import DEFAULT_FREQUENCY, ReturnGated
 from tfdrlprune.pruning.updates import Schedule
 from tfdrlprune.recipe import Recipe, Selection
-from tfdrlprune.recipe.checks import check_choice
+from tfdrlprune.recipe.checks import check_choice, check_seed
 
 __all__ = ["Followed", "PruningCallback"]
 
@@ -45,7 +45,8 @@ class PruningCallback(MaskingCallback):
             Starving the critic hurts (Graesser et al. 2022), so the actor is the default.
             ``{"actor": None, "critic": 0.5}`` ends the critic at a sparsity of its own; other
             sparsities of the schedule are lower in proportion.
-        frequency: steps between mask updates, where ``schedule`` is a function.
+        frequency: steps between mask updates where ``schedule`` is a function, 100 if not given.
+            Those of ``tp.schedules`` and of tfmot have their own.
         seed: of the random criterion.
         data: (x, y) arrays or batches, which gradients and activations are taken on where the model
             is a plain Keras one; an agent has its replay or roll-outs.
@@ -78,16 +79,22 @@ class PruningCallback(MaskingCallback):
         threshold: float | None = None,
         spare: str | Sequence[str] = (),
         networks: Networks = "actor",
-        frequency: int = DEFAULT_FREQUENCY,
+        frequency: int | None = None,
         seed: int = 0,
         data: Any = None,
         mask_pictures: str | None = None,
     ):
         super().__init__(networks, data, mask_pictures)
+        check_seed(seed)
         self._gated = schedule if isinstance(schedule, ReturnGated) else None
         self._source: Any = _never(schedule) if isinstance(schedule, ReturnGated) else schedule
-        self._frequency = frequency
-        self._schedule = Schedule(self._source, frequency)
+        self._frequency = DEFAULT_FREQUENCY if frequency is None else frequency
+        self._schedule = Schedule(self._source, self._frequency)
+        if frequency is not None and self._schedule.has_own_frequency:
+            raise ValueError(
+                f"{type(schedule).__name__} has the times of its own updates. Received: "
+                f"frequency={frequency!r} beside it. Leave it out, or give it to the schedule."
+            )
         self._selection = Selection(
             granularity=granularity,
             criterion=criterion,
@@ -95,7 +102,7 @@ class PruningCallback(MaskingCallback):
             group_score=group_score,
             distribution=distribution,
             threshold=threshold,
-            spare=(spare,) if isinstance(spare, str) else tuple(spare),
+            spare=cast(Any, spare),  # it takes a name too, and says what it does not take
         )
         self._selection.check_gradients()
         self._seed = seed
@@ -112,6 +119,11 @@ class PruningCallback(MaskingCallback):
         selection = {each.name: getattr(recipe, each.name) for each in fields(Selection)}
         schedule = schedules.from_recipe(recipe, steps)
         return cls(schedule, seed=seed, networks=recipe.networks, **selection)
+
+    @property
+    def needs_return(self) -> bool:
+        """Whether an earlier callback has to put ``return`` into every epoch's log."""
+        return self._gated is not None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Applies what is due at the step from which training starts or resumes.

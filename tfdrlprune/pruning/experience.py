@@ -51,7 +51,7 @@ class Recorded:
         batch_size: of batches that are cut from arrays.
 
     Raises:
-        ValueError: the data can be gone through only once.
+        ValueError: the data can be gone through only once, is empty, or does not fit the model.
     """
 
     def __init__(self, model: tf.keras.Model, data: Any, batch_size: int = 256):
@@ -63,6 +63,8 @@ class Recorded:
         if isinstance(data, list) and data and all(hasattr(each, "shape") for each in data):
             data = tuple(data)  # [x, y], as Keras takes it too
         self._model, self._data, self._size = model, data, batch_size
+        if data is not None:
+            self._check()
 
     def optimizers(self) -> Sequence[Any]:
         """Returns the model's only one."""
@@ -104,6 +106,27 @@ class Recorded:
             seen += rows
             if seen >= count:
                 return
+
+    def _check(self) -> None:
+        """Raises ValueError unless the model can be called on the data's first row."""
+        if isinstance(self._data, tuple):
+            rows = {len(leaf) for leaf in tf.nest.flatten(self._data) if leaf is not None}
+            if len(rows) > 1:
+                raise ValueError(
+                    "data has as many targets as inputs. Received arrays of "
+                    f"{', '.join(map(str, sorted(rows)))} rows."
+                )
+        first = next(self._batches(), None)
+        if first is None or not len(tf.nest.flatten(first[0])[0]):
+            raise ValueError("data is empty. Give some of what the model trains on: data=(x, y).")
+        try:
+            self._model(tf.nest.map_structure(lambda leaf: leaf[:1], first[0]), training=False)
+        except Exception as error:
+            shapes = [tuple(leaf.shape) for leaf in tf.nest.flatten(first[0])]
+            raise ValueError(
+                "data=(x, y) holds what the model trains on. Received inputs of shape "
+                f"{', '.join(map(str, shapes))}, which it cannot be called on."
+            ) from error
 
     def _batches(self) -> Iterator[tuple[Any, ...]]:
         if not isinstance(self._data, tuple):

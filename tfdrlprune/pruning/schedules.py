@@ -6,6 +6,7 @@ any function of yours from a step to a sparsity.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from tfdrlprune.recipe import Recipe, check_sparsity
@@ -46,6 +47,8 @@ class Rise:
     cycles: int = 1
 
     def __post_init__(self) -> None:
+        for name in ("initial_sparsity", "final_sparsity", "power"):
+            check_number(name, getattr(self, name))
         check_sparsity(self.initial_sparsity, "the schedule's beginning")
         check_sparsity(self.final_sparsity, "the schedule's end")
         for name in ("begin_step", "end_step", "frequency", "cycles"):
@@ -55,8 +58,11 @@ class Rise:
                 "A schedule has 0 <= begin_step <= end_step. "
                 f"Received: begin_step={self.begin_step}, end_step={self.end_step}."
             )
-        if self.cycles < 1:
-            raise ValueError(f"cycles is at least 1. Received: cycles={self.cycles}.")
+        for name in ("cycles", "frequency"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 1. Received: {name}={getattr(self, name)}.")
+        if not 0.0 < self.power < math.inf:
+            raise ValueError(f"power is a finite number above 0. Received: power={self.power!r}.")
 
     def __call__(self, step: int) -> float:
         """Returns the sparsity at an optimizer step."""
@@ -197,6 +203,7 @@ class ReturnGated:
     window: int = 3
 
     def __post_init__(self) -> None:
+        check_number("final_sparsity", self.final_sparsity)
         check_sparsity(self.final_sparsity, "the schedule's end")
         for name in ("begin_step", "patience", "window"):
             check_number(name, getattr(self, name), whole=True)

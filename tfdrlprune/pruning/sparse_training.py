@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from tfdrlprune.pruning.kernel_names import names_in, without
 from tfdrlprune.pruning.kernels import Kernel
@@ -12,10 +12,12 @@ from tfdrlprune.pruning.models import Found
 from tfdrlprune.pruning.rewiring import Exchange, Rewiring
 from tfdrlprune.pruning.schedules import DEFAULT_FREQUENCY, Rise
 from tfdrlprune.pruning.updates import Schedule
-from tfdrlprune.recipe import METHODS, Recipe, check_sparsity
-from tfdrlprune.recipe.checks import check_choice, check_number, check_share
+from tfdrlprune.recipe import METHODS, Recipe, Selection, check_sparsity
+from tfdrlprune.recipe.checks import check_choice, check_number, check_seed, check_share
 
 _METHODS = tuple(method for method in METHODS if method != "prune")
+_GRADIENT_BATCHES = 8
+_DROP_FRACTION = 0.3
 
 
 class SparseTrainingCallback(MaskingCallback):
@@ -68,8 +70,8 @@ class SparseTrainingCallback(MaskingCallback):
         end_step: int,
         begin_step: int = 0,
         frequency: int = DEFAULT_FREQUENCY,
-        drop_fraction: float = 0.3,
-        gradient_batches: int = 8,
+        drop_fraction: float = _DROP_FRACTION,
+        gradient_batches: int = _GRADIENT_BATCHES,
         distribution: str | Mapping[str, float] = "erk",
         spare: str | Sequence[str] = (),
         networks: Networks = "actor",
@@ -79,24 +81,42 @@ class SparseTrainingCallback(MaskingCallback):
     ):
         super().__init__(networks, data, mask_pictures)
         check_choice("method", method, _METHODS)
+        check_seed(seed)
         check_share("drop_fraction", drop_fraction)
-        check_number("gradient_batches", gradient_batches, whole=True)
-        if distribution == "global":
+        check_number("sparsity", sparsity)
+        self._sparsity = check_sparsity(sparsity)
+        selection = Selection(
+            distribution=distribution,
+            spare=cast(Any, spare),  # it takes a name too, and says what it does not take
+            gradient_batches=gradient_batches,
+        )
+        if selection.distribution == "global":
             raise ValueError(
                 "distribution='global' compares scores, which the first masks of sparse training "
                 "do not have. Received: distribution='global'. Write 'erk' or 'uniform'."
             )
-        self._sparsity = check_sparsity(sparsity)
-        self._distribution, self._spare = distribution, spare
-        self._when = Schedule(
-            Rise(
-                initial_sparsity=sparsity,
-                final_sparsity=sparsity,
-                begin_step=begin_step,
-                end_step=end_step,
-                frequency=frequency,
-            )
+        for name, value, default, users in (
+            ("gradient_batches", gradient_batches, _GRADIENT_BATCHES, ("rigl",)),
+            ("drop_fraction", drop_fraction, _DROP_FRACTION, ("rigl", "set")),
+        ):
+            if method not in users and value != default:
+                raise ValueError(
+                    f"method={method!r} has no {name}. Received: {name}={value!r}. Leave it out."
+                )
+        self._distribution, self._spare = selection.distribution, selection.spare
+        when = Rise(
+            initial_sparsity=sparsity,
+            final_sparsity=sparsity,
+            begin_step=begin_step,
+            end_step=end_step,
+            frequency=frequency,
         )
+        if method != "static" and end_step == begin_step:
+            raise ValueError(
+                f"method={method!r} moves weights from begin_step to end_step. Received: both are "
+                f"{end_step!r}. Write end_step=0.75 of the run's steps, or method='static'."
+            )
+        self._when = Schedule(when)
         self._exchange = Exchange(method, drop_fraction, gradient_batches, seed)
 
     @classmethod
@@ -124,8 +144,8 @@ class SparseTrainingCallback(MaskingCallback):
     def _engine(
         self, found: Found, everything: Sequence[Kernel], sparsity: float | None
     ) -> Rewiring:
-        spare = [self._spare] if isinstance(self._spare, str) else self._spare
-        chosen = without(found.kernels, names_in(spare, found.kernels, everything, "to spare"))
+        spared = names_in(self._spare, found.kernels, everything, "to spare")
+        chosen = without(found.kernels, spared)
         if not chosen:
             raise ValueError(
                 "There is nothing to make sparse: the model has no Dense, convolution or recurrent "

@@ -33,7 +33,20 @@ class Telemetry:
         self._before: dict[str, Array] = {}
 
     def begin(self, masks: Mapping[str, Array]) -> None:
-        """Takes the masks that the first epoch's are compared with."""
+        """Takes the masks that the first epoch's are compared with.
+
+        Raises:
+            ValueError: the folder for pictures cannot be written.
+        """
+        if self._folder is not None and self._writer is None:
+            try:
+                tf.io.gfile.makedirs(self._folder)
+                self._writer = tf.summary.create_file_writer(self._folder)
+            except (OSError, TypeError, tf.errors.OpError) as error:
+                raise ValueError(
+                    "mask_pictures is a folder that can be written. Received: "
+                    f"mask_pictures={self._folder!r}."
+                ) from error
         for name, mask in masks.items():
             self._before.setdefault(name, mask)
 
@@ -72,8 +85,6 @@ class Telemetry:
     def _write_pictures(
         self, masks: Mapping[str, Array], kernels: Sequence[Kernel], step: int
     ) -> None:
-        if self._writer is None:
-            self._writer = tf.summary.create_file_writer(self._folder)
         with self._writer.as_default(step=step):
             for kernel in kernels:
                 picture = kernel.matrix(masks[kernel.name])[None, :, :, None]

@@ -29,6 +29,7 @@ class Schedule:
 
     Attributes:
         final_sparsity: that the schedule ends with; None where ``source`` does not say.
+        has_own_frequency: whether ``source`` says when masks are updated.
 
     Raises:
         TypeError: ``source`` is neither.
@@ -49,7 +50,8 @@ class Schedule:
             self._sparsity_at = lambda step: _number(source(step), step)
         self.begin_step, self.frequency = 0, frequency
         self.end_step: int | None = None
-        if all(_is_integer(getattr(source, name, None)) for name in _TIMES):
+        self.has_own_frequency = all(_is_integer(getattr(source, name, None)) for name in _TIMES)
+        if self.has_own_frequency:
             self.begin_step, self.frequency = int(source.begin_step), int(source.frequency)
             # tfmot's -1 means "for ever".
             self.end_step = int(source.end_step) if source.end_step != -1 else None

@@ -28,6 +28,7 @@ PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
 SCHEDULES = ("cubic", "linear", "one_shot", "cyclical", "return_gated")
 _OF_PRUNING = ("granularity", "criterion", "group_score", "threshold", "schedule", "begin")
 _OF_GATES = ("return_margin", "return_stride", "return_patience")
+_WITHOUT_END = ("one_shot", "return_gated")
 METHODS = ("prune", "rigl", "set", "static")
 
 
@@ -103,7 +104,9 @@ class Recipe(Selection):
         check_number("return_patience", self.return_patience, whole=True)
         for name in ("frequency", "cycles"):
             check_number(name, getattr(self, name), whole=True)
-        if not 0.0 <= self.begin < self.end <= 1.0:
+        # What has no end of its own may begin after where others end.
+        end = 1.0 if self.schedule in _WITHOUT_END else self.end
+        if not 0.0 <= self.begin < end <= 1.0:
             raise ValueError(
                 "Pruning begins and ends within the run: 0 <= begin < end <= 1. "
                 f"Received: begin={self.begin!r}, end={self.end!r}."
@@ -128,6 +131,15 @@ class Recipe(Selection):
                 ("gradient_batches",) * (self.method in ("set", "static"))
             ),
             f"schedule={self.schedule!r} rises once": (("cycles",) * (self.schedule != "cyclical")),
+            f"schedule={self.schedule!r} ends by itself": (
+                ("end", "frequency") * (self.schedule in _WITHOUT_END)
+            ),
+            "method='static' moves no weights": (
+                ("drop_fraction", "end", "frequency") * (self.method == "static")
+            ),
+            f"networks={self.networks!r} gives each role a sparsity of its own": (
+                ("sparsity",) * (None not in parse_networks(self.networks).values())
+            ),
         }
         defaults = {each.name: each.default for each in dataclasses.fields(Recipe)}
         for why, names in unknown.items():

@@ -54,6 +54,13 @@ def check_number(name: str, value: Any, *, whole: bool = False) -> None:
         raise ValueError(f"{name} is a {kind}. Received: {name}={value!r}.")
 
 
+def check_seed(value: Any) -> None:
+    """Raises ValueError unless ``value`` can seed a generator."""
+    check_number("seed", value, whole=True)
+    if value < 0:
+        raise ValueError(f"seed is a whole number from 0 on. Received: seed={value!r}.")
+
+
 def check_share(name: str, value: Any) -> None:
     """Raises ValueError unless ``value`` is a number in (0, 1)."""
     check_number(name, value)

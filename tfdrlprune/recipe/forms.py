@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +113,7 @@ def parse_distribution(value: Any) -> str | dict[str, float]:
                 "distribution is NAME=SPARSITY with commas, such as 'dense=0.9,dense_1=0.5'. "
                 f"Received: distribution={value!r}."
             )
+        _check_once("distribution", [name for name, _, _ in pairs])
         value = {name: sparsity for name, _, sparsity in pairs}
     if isinstance(value, Mapping) and value:
         return {str(name): check_sparsity(each, repr(name)) for name, each in value.items()}
@@ -134,6 +136,7 @@ def parse_networks(value: Any) -> dict[str, float | None]:
     """
     if isinstance(value, str):
         pairs = [each.strip().partition("=") for each in value.split(",")]
+        _check_once("networks", [role for role, _, _ in pairs])
         value = {role: sparsity or None for role, _, sparsity in pairs}
     elif not isinstance(value, Mapping) and isinstance(value, Iterable):
         value = dict.fromkeys(value)
@@ -147,3 +150,9 @@ def parse_networks(value: Any) -> dict[str, float | None]:
         role: None if sparsity is None else check_sparsity(sparsity, repr(role))
         for role, sparsity in roles.items()
     }
+
+
+def _check_once(field: str, names: Sequence[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"{field} names each once. Received twice: {', '.join(twice)}.")

@@ -120,6 +120,11 @@ class Selection:
                 "criterion='movement' scores what moves towards zero below zero, which "
                 "group_score='l2' would square. Write group_score='mean'."
             )
+        if self.pattern.kind in ("element", "n:m") and self.group_score != "mean":
+            raise ValueError(
+                f"granularity={self.granularity!r} scores weights one by one. Received: "
+                f"group_score={self.group_score!r}. Leave it out, or take blocks, units or layers."
+            )
 
     def check_gradients(self) -> None:
         """Raises ValueError where batches are asked for by a criterion that takes no gradients."""
