@@ -20,6 +20,7 @@ from gymnasium.envs.registration import EnvSpec
 from tfdrlprune import policies
 from tfdrlprune.cli import running
 from tfdrlprune.cli.app import run as run_command
+from tfdrlprune.cli.workshop import workshop
 from tfdrlprune.deployment import artifact
 
 FLAGS = (
@@ -127,10 +128,23 @@ def test_a_full_disk_is_bad_input_and_keeps_what_can_be_resumed(tmp_path):
     run = running.Run("CartPole-v1", "dqn", None, 100, None, 1, 0, None)
     work = tmp_path / "runs" / "run.partial"
     message = "x.tempstate; No space left on device [Op:SaveV2]"
-    workshop = running._workshop(work, run, resume=False, force=False)
-    with pytest.raises(OSError, match=r"Make room and go on by --resume.*partial"), workshop:
+    made = workshop(work, run.to_json(), resume=False, force=False)
+    with pytest.raises(OSError, match=r"Make room and go on by --resume.*partial"), made:
         raise tf.errors.ResourceExhaustedError(None, None, message)
     assert [path.name for path in work.iterdir()] == ["settings.json"]
+
+
+@pytest.mark.parametrize("flags", [[], ["--force"], ["--resume"]], ids=str)
+def test_a_second_process_stays_out_of_a_run_that_is_going_on(flags, tmp_path, capsys):
+    run = running.Run("CartPole-v1", "dqn", None, 100, None, 1, 0, None)
+    work = tmp_path / "run.partial"
+    again = ["train", "CartPole-v1", *FLAGS, "--out", str(tmp_path / "run"), *flags]
+    with workshop(work, run.to_json(), resume=False, force=False):
+        (work / "backup").write_text("what the first has done")
+        assert run_command(again) == 2
+        assert "run.partial is in use: another process is training" in capsys.readouterr().err
+        assert (work / "backup").read_text() == "what the first has done"
+        assert (work / "settings.json").is_file()
 
 
 def test_force_spares_a_folder_of_the_users_where_backups_would_be(tmp_path, capsys):

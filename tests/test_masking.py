@@ -127,3 +127,16 @@ def test_a_layer_without_units_is_no_kernel():
     made = tf.keras.Model(given, outputs)
     # Not trained: TensorFlow's own product of a matrix without columns may abort the process.
     assert [kernel.name for kernel in find_kernels(made)] == ["some", "last"]
+
+
+def test_a_stripped_model_saves_no_masks(tmp_path):
+    made = model()
+    pruning = tp.PruningCallback(lambda step: 0.5, frequency=1)
+    fit(made, pruning)
+    made.save_weights(str(tmp_path / "masked"))
+    before = len(tf.train.list_variables(str(tmp_path / "masked")))
+    pruning.strip()
+    made.save_weights(str(tmp_path / "stripped"))
+    names = [name for name, _ in tf.train.list_variables(str(tmp_path / "stripped"))]
+    assert not [name for name in names if "mask" in name or "pruning" in name]
+    assert len(names) < before

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
-import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +21,11 @@ from tfdrlprune._console import silent
 from tfdrlprune.agents.evaluation import EvaluationCallback
 from tfdrlprune.agents.trainer import AgentTrainer
 from tfdrlprune.cli.sources import RUN_FILE, is_run
+from tfdrlprune.cli.workshop import check_work, workshop
 from tfdrlprune.evidence import machine
 from tfdrlprune.evidence.rollouts import roll_out, seeds_for
 from tfdrlprune.evidence.statistics import summarize
-from tfdrlprune.folders import atomic_folder, check_free, make_parents
+from tfdrlprune.folders import atomic_folder, check_free
 from tfdrlprune.policies.conversion import greedy_policy
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.callbacks import PruningCallback
@@ -39,7 +37,6 @@ from tfdrlprune.recipe import Recipe
 from tfdrlprune.recipe.forms import parse_networks
 
 Array = NDArray[Any]
-_SETTINGS_FILE = "settings.json"
 _EPISODES = 20
 
 
@@ -84,7 +81,7 @@ def train(run: Run, out: Path, *, resume: bool, force: bool) -> dict[str, Any]:
     """
     check_free(out, force=force, replaces=is_run)
     work = out.absolute().with_name(f"{out.absolute().name}.partial")
-    _check_work(work, run, resume=resume, force=force)
+    check_work(work, run.to_json(), resume=resume, force=force)
     # At exit it lists what a refused checkpoint holds, below the line that says what to do.
     tf.get_logger().setLevel("ERROR")
     tf.keras.utils.set_random_seed(run.seed)
@@ -93,7 +90,7 @@ def train(run: Run, out: Path, *, resume: bool, force: bool) -> dict[str, Any]:
     trainer = AgentTrainer(_agent(run), run.env, seed=run.seed)
     pruning = _pruning(run, trainer)
     trainer.policy()  # tells now, not after the training, what cannot be a policy
-    with _workshop(work, run, resume=resume, force=force):
+    with workshop(work, run.to_json(), resume=resume, force=force):
         _fit(trainer, run, pruning, work, resume)
         with atomic_folder(out, force=force, replaces=is_run) as folder:
             result = _write(folder, run, trainer, pruning, work)
@@ -126,62 +123,6 @@ def _pruning(run: Run, trainer: AgentTrainer) -> MaskingCallback | None:
     return callback
 
 
-def _check_work(work: Path, run: Run, *, resume: bool, force: bool) -> None:
-    """Raises an error unless a killed run's folder is there for resuming, and only then."""
-    if not resume:
-        ours = (work / _SETTINGS_FILE).is_file()
-        if ours and not force:
-            raise FileExistsError(
-                f"{work} holds a run that was killed. Go on with it by --resume, or begin anew by "
-                "--force."
-            )
-        if os.path.lexists(work) and not ours:
-            raise FileExistsError(
-                f"{work} is needed while the run lasts, and is there already, but is none of a "
-                "killed run's. Name another --out, or remove it yourself."
-            )
-        return
-    try:
-        killed = json.loads((work / _SETTINGS_FILE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(
-            f"There is nothing to resume: no {work}. Start without --resume."
-        ) from None
-    for name, value in run.to_json().items():
-        if killed.get(name) != value:
-            raise ValueError(
-                f"{work} is another run: its {name} is {killed.get(name)!r}. Received: {value!r}. "
-                "Resume it with the flags that it was started with."
-            )
-
-
-@contextlib.contextmanager
-def _workshop(work: Path, run: Run, *, resume: bool, force: bool) -> Iterator[None]:
-    """Makes the folder of backups; takes it away again unless the run was killed or crashed."""
-    made = make_parents(work.parent)
-    if not resume:
-        if force:
-            shutil.rmtree(work, ignore_errors=True)
-        work.mkdir()
-        settings = json.dumps(run.to_json(), indent=2)
-        (work / _SETTINGS_FILE).write_text(settings, encoding="utf-8")
-    try:
-        yield
-    except KeyboardInterrupt:
-        if resume:  # what was there before this command is not this command's to delete
-            raise
-        shutil.rmtree(work, ignore_errors=True)
-        for parent in made:
-            with contextlib.suppress(OSError):
-                parent.rmdir()
-        raise
-    except tf.errors.ResourceExhaustedError as error:
-        if "No space left" not in str(error):
-            raise  # of memory
-        message = "The disk is full. Make room and go on by --resume"
-        raise OSError(errno.ENOSPC, message, str(work)) from error
-
-
 def _fit(
     trainer: AgentTrainer, run: Run, pruning: MaskingCallback | None, work: Path, resume: bool
 ) -> None:
@@ -212,11 +153,11 @@ def _write(
     folder: Path, run: Run, trainer: AgentTrainer, pruning: MaskingCallback | None, work: Path
 ) -> dict[str, Any]:
     masked = _masked(trainer)
+    trainer.save_weights(str(folder / "checkpoint" / "trainer"))  # masks and all
     if pruning is not None:
         pruning.strip()
     policy = _policy(run, trainer, masked)
     policy.save(folder / "policy")
-    trainer.save_weights(str(folder / "checkpoint" / "trainer"))
     _save_for_tf_agents(greedy_policy(trainer.agent), folder / "saved_model")
     _copy_metrics(work / "metrics.csv", folder / "metrics.csv")
     shutil.copytree(work / "logs", folder / "logs")

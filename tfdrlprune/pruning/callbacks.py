@@ -198,6 +198,9 @@ class PruningCallback(MaskingCallback):
             self._gate = ReturnGate(self._gated, [*state_variables(self.model), *masks])
             self.model.return_gate_state = self._gate.checkpointable
 
+    def _attributes(self) -> list[str]:
+        return [*super()._attributes(), *(["return_gate_state"] if self._gate else [])]
+
     def _prune_to_gate(self) -> None:
         assert self._gate is not None
         assert self._gated is not None

@@ -64,6 +64,7 @@ class MaskingCallback(tf.keras.callbacks.Callback):
         self._engines: list[Engine] = []
         self._founds: list[Found] = []
         self._optimizers: list[Any] = []
+        self._state = ""  # name of the model's attribute that holds it
         self._stripped: dict[str, float] = {}  # what the sparsity was when the masks were taken off
         self._logged: dict[str, float] = {}
         self._empty: set[str] = set()  # kernels that were told to have no weight left
@@ -163,6 +164,9 @@ class MaskingCallback(tf.keras.callbacks.Callback):
             engine.end()
             engine.masks.remove()
             self.model.train_function = None  # traced with the masks
+        for name in self._attributes() if self._engines else ():
+            # Or a SavedModel would hold the masks. Keras forgets no attribute that is deleted.
+            setattr(self.model, name, tf.train.Checkpoint())
         self._stripped, self._engines = self.sparsity(), []
 
     def _engine(self, found: Found, everything: Sequence[Kernel], sparsity: float | None) -> Engine:
@@ -191,10 +195,15 @@ class MaskingCallback(tf.keras.callbacks.Callback):
         self._stripped = {}
         # Not as a tf.Module: Keras would count the masks among the model's weights.
         state = tf.train.Checkpoint(engines=[engine.checkpointable for engine in self._engines])
-        setattr(self.model, self._state_name(roles, everything), state)
+        self._state = self._state_name(roles, everything)
+        setattr(self.model, self._state, state)
         if any(engine.masks.new or engine.traced for engine in self._engines):
             # A step traced by an earlier fit does not know the constraints.
             self.model.train_function = None
+
+    def _attributes(self) -> list[str]:
+        """Returns the names of the model's attributes that hold this callback's state."""
+        return [self._state]
 
     def _state_name(self, roles: Sequence[str], everything: Sequence[Kernel]) -> str:
         """Returns what the state is saved under: another callback may prune other kernels."""
