@@ -18,7 +18,6 @@ from tf_agents.networks import (
     encoding_network,
     normal_projection_network,
     q_network,
-    q_rnn_network,
     sequential,
 )
 from tf_agents.policies import actor_policy
@@ -325,10 +324,6 @@ def test_the_proof_says_how_far_off_a_continuous_policy_is():
                 )
             ),
             r"'mine' \(Lambda\) cannot be rebuilt.*holds code",
-        ),
-        (
-            lambda: dqn(q_rnn_network.QRnnNetwork(VECTOR, CHOICE, lstm_size=(4,))),
-            "QRnnNetwork.*recurrent",
         ),
         (
             lambda: dqn(

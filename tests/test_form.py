@@ -79,14 +79,6 @@ def test_the_head_in_a_graph_is_the_head_in_numpy(head, spec):
     np.testing.assert_allclose(in_graph, wanted, rtol=1e-6)
 
 
-def test_the_greedy_graph_gives_what_the_policy_gives():
-    policy = mlp(SQUASHED, BOX, outputs=2)
-    batch = observations()
-    result = policy.greedy({"observation": tf.constant(batch)})
-    np.testing.assert_allclose(result["outputs"], policy.outputs(batch), atol=1e-6)
-    np.testing.assert_allclose(result["action"], policy.action(batch), atol=1e-6)
-
-
 def test_several_observations_arrive_at_their_inputs():
     inputs = [tf.keras.Input((2,), name="b/x"), tf.keras.Input((), dtype="uint8", name="a")]
     tensor = tf.keras.layers.Concatenate()(

@@ -77,6 +77,13 @@ class Policy:
         interpreter = _interpreter(content, num_threads)
         self._inputs, outputs = _bind(interpreter, manifest)
         self._action, self._outputs = outputs["action"], outputs["outputs"]
+        leaves = len(self._leaves)
+        self._inputs, states = self._inputs[:leaves], self._inputs[leaves:]
+        self._states = [
+            (index, outputs[f"next_{name}"], np.zeros((1, *spec.shape), spec.dtype))
+            for index, (name, spec) in zip(states, _states(manifest).items(), strict=True)
+        ]
+        self._memory = [zeros for *_, zeros in self._states]
         # Bound once: a name looked up on the way costs as much as the smallest network's layer.
         self._set, self._invoke, self._get = (
             interpreter.set_tensor,
@@ -85,7 +92,7 @@ class Policy:
         )
         self._dtype = np.dtype(manifest.action.dtype)
         self._convert = _converter(interpreter, self._action, manifest.action)
-        self._fast = self._make_fast() if len(self._leaves) == 1 else None
+        self._fast = self._make_fast() if leaves == 1 and not self._states else None
 
     @property
     def observation_spec(self) -> Nest:
@@ -103,7 +110,8 @@ class Policy:
         Args:
             observation: arrays, or lists of numbers, nested as ``observation_spec``, with or
                 without a batch axis. Floats are cast to any float, integers to any float; a
-                contiguous array of the spec's dtype is the fastest.
+                contiguous array of the spec's dtype is the fastest. With a state, rows of a batch
+                come one after another, and what is remembered moves on.
 
         Returns:
             One action (a NumPy scalar where the action's shape is empty), or [batch, ...].
@@ -119,12 +127,20 @@ class Policy:
         return self._run(observation, self._action, self._convert)
 
     def outputs(self, observation: Any) -> Array:
-        """Returns the raw scores or means: float32 [n] for one observation, [batch, n] for more."""
-        result: Array = self._run(observation, self._outputs, _unchanged)
+        """Returns the raw scores or means: float32 [n] for one observation, [batch, n] for more.
+
+        With a state, they are what `action` would act on next; what is remembered stays.
+        """
+        before = self._memory
+        try:
+            result: Array = self._run(observation, self._outputs, _unchanged)
+        finally:
+            self._memory = before
         return result
 
     def reset(self) -> None:
         """Forgets the episode so far. Call it when one begins; a policy without state has none."""
+        self._memory = [zeros for *_, zeros in self._states]
 
     def _run(self, observation: Any, tensor: int, convert: Callable[[Array], Any]) -> Any:
         leaves, batched = _observations.as_batch(
@@ -134,7 +150,10 @@ class Policy:
         for row in range(len(leaves[0])):
             for index, leaf in zip(self._inputs, leaves, strict=True):
                 self._set(index, leaf[row : row + 1])
+            for (index, _, _), value in zip(self._states, self._memory, strict=True):
+                self._set(index, value)
             self._invoke()
+            self._memory = [self._get(following) for _, following, _ in self._states]
             results.append(convert(self._get(tensor)[0]))
         if not batched:
             return results[0]
@@ -168,6 +187,14 @@ class Policy:
             return get_tensor(tensor)[0] if same else convert(get_tensor(tensor)[0])
 
         return fast
+
+
+def _states(manifest: artifact.Manifest) -> dict[str, ArraySpec]:
+    """Returns the leaves of the state by their names in the model file."""
+    if manifest.state is None:
+        return {}
+    names = artifact.signature_names(manifest.state)
+    return dict(zip(names, flatten(manifest.state), strict=True))
 
 
 def _finite_check(spec: ArraySpec) -> Callable[[Array], bool] | None:
@@ -214,24 +241,28 @@ def _interpreter(content: bytes, num_threads: int) -> Any:
 def _bind(interpreter: Any, manifest: artifact.Manifest) -> tuple[list[int], dict[str, int]]:
     """Returns the tensors of the inputs and outputs; raises ValueError unless all fit."""
     signatures = interpreter.get_signature_list()
-    names = artifact.signature_names(manifest.observation)
+    states = _states(manifest)
+    names = [*artifact.signature_names(manifest.observation), *states]
+    wanted = ["action", "outputs", *(f"next_{name}" for name in states)]
     found = [
         key
         for key, value in signatures.items()
-        if set(value["inputs"]) == set(names) and {"action", "outputs"} <= set(value["outputs"])
+        if set(value["inputs"]) == set(names) and set(wanted) <= set(value["outputs"])
     ]
     if len(found) != 1:
         raise ValueError(
             f"{artifact.MODEL_FILE} does not fit {artifact.MANIFEST_FILE}: expected one signature "
-            f"with the inputs {names} and the outputs ['action', 'outputs']. "
-            f"Received: {signatures}."
+            f"with the inputs {names} and the outputs {wanted}. Received: {signatures}."
         )
     runner = interpreter.get_signature_runner(found[0])
     inputs, outputs = runner.get_input_details(), runner.get_output_details()
-    for name, spec in zip(names, flatten(manifest.observation), strict=True):
+    specs = [*flatten(manifest.observation), *states.values()]
+    for name, spec in zip(names, specs, strict=True):
         _fits(name, inputs[name], spec.shape, spec.dtype)
     _fits("action", outputs["action"], manifest.action.shape, None)
-    indices = {name: int(outputs[name]["index"]) for name in ("action", "outputs")}
+    for name, spec in states.items():
+        _fits(f"next_{name}", outputs[f"next_{name}"], spec.shape, spec.dtype)
+    indices = {name: int(outputs[name]["index"]) for name in wanted}
     return [int(inputs[name]["index"]) for name in names], indices
 
 

@@ -55,6 +55,7 @@ def compare(policy: Policy, file: FilePolicy, leaves: list[Array], *, recorded: 
         ValueError: the file gives NaN or infinity.
     """
     batch = pack_like(policy.observation_spec, list(leaves))
+    file.reset()
     outputs, actions = file.outputs(batch), file.action(batch)
     wanted = policy.batch_outputs(leaves)
     wanted_actions = policy.head.action(wanted, policy.action_spec)

@@ -25,6 +25,8 @@ _OUTPUT_DTYPES = ("float32", "int32", "int64")
 def convert(policy: Policy, precision: str, observations: list[Array]) -> bytes:
     """Returns a TFLite model of the policy: observation leaves in, ``action`` and ``outputs`` out.
 
+    A recurrent one takes its state's leaves, too, and gives ``next_`` and their names.
+
     Inputs and outputs stay float (or what the specs say) in every precision. In int8 only the
     network is quantized: the normaliser, whose constants span many magnitudes, and the head keep
     float32. For an argmax head the network should be `centred` before.
@@ -65,8 +67,8 @@ def convert(policy: Policy, precision: str, observations: list[Array]) -> bytes:
 
 def _graph(policy: Policy) -> Any:
     """Returns the policy for a batch of one as a concrete function with named inputs."""
-    specs = flatten(policy.observation_spec)
-    names = signature_names(policy.observation_spec)
+    specs = [*flatten(policy.observation_spec), *policy.states]
+    names = _input_names(policy)
     kind = np.dtype(policy.action_spec.dtype).kind
     fallback = "float32" if kind == "f" else "int64"
     dtype = policy.action_spec.dtype
@@ -85,7 +87,12 @@ def _graph(policy: Policy) -> Any:
     def greedy(**leaves: Any) -> dict[str, Any]:
         inputs = [leaves[name] for name in names]
         outputs = policy.model(inputs if len(inputs) > 1 else inputs[0], training=False)
-        return {"action": head_in_graph(policy.head, outputs, action_spec), "outputs": outputs}
+        outputs, *following = tf.nest.flatten(outputs)
+        action = head_in_graph(policy.head, outputs, action_spec)
+        result = {"action": action, "outputs": outputs}
+        for spec, state in zip(policy.states, following, strict=True):
+            result[f"next_{spec.name}"] = state
+        return result
 
     signature = {
         name: tf.TensorSpec([1, *spec.shape], spec.dtype, name=name)
@@ -94,12 +101,20 @@ def _graph(policy: Policy) -> Any:
     return tf.function(greedy, autograph=False).get_concrete_function(**signature)
 
 
+def _input_names(policy: Policy) -> list[str]:
+    return [*signature_names(policy.observation_spec), *signature_names(tuple(policy.states))]
+
+
 def _representative(
     policy: Policy, observations: list[Array]
 ) -> Callable[[], Iterator[dict[str, Array]]]:
-    names = signature_names(policy.observation_spec)
+    names = _input_names(policy)
     count = len(observations[0])
     rows = np.linspace(0, count - 1, min(count, _CALIBRATION_SIZE)).astype(int)
+    # A state is what the observation before has left.
+    _, states = policy.sequence(observations)
+    before = [np.concatenate([np.zeros_like(each[:1]), each[:-1]]) for each in states]
+    observations = [*observations, *before]
 
     def samples() -> Iterator[dict[str, Array]]:
         for row in rows:

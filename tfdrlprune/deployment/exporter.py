@@ -104,6 +104,7 @@ def export(  # noqa: PLR0913  each is a key of the manifest
         recipe=recipe,
         versions=versions(),
         verdict=verdict,
+        state=plain.state_spec,
     )
     seen = [leaf[_spread(len(leaf), _COMPARED)] for leaf in leaves]
     file = runtime.Policy(content, manifest)
@@ -168,6 +169,8 @@ def _spread(count: int, wanted: int) -> Array:
 def _test_vectors(policy: Policy, leaves: list[Array], comparison: Comparison) -> bytes:
     """Returns an .npz of observations and what the file made of them, for tests on the target."""
     rows = _spread(comparison.count, _TEST_VECTORS)
+    if policy.states:  # an episode has no gaps
+        rows = np.arange(len(rows))
     arrays = {"outputs": comparison.outputs[rows], "actions": comparison.actions[rows]}
     for spec, leaf in zip(flatten(policy.observation_spec), leaves, strict=True):
         arrays[f"observation/{spec.name}"] = leaf[rows]

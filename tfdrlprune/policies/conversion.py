@@ -19,6 +19,7 @@ from tfdrlprune.policies.tensor_specs import array_spec, observation_nest
 from tfdrlprune.specs import Array, ArraySpec, Head, Nest, pack_like
 
 _PROOF_SIZE = 256
+_RECURRENT_PROOF_SIZE = 64  # one step after another
 
 
 def from_agent(agent: Any, *, action: ArraySpec | None = None, observations: Any = None) -> Policy:
@@ -45,18 +46,13 @@ def from_agent(agent: Any, *, action: ArraySpec | None = None, observations: Any
     source = type(agent).__name__
     candidates = _candidates(net, nest, action, own, normalizers, source, _support(inner))
 
-    def act(leaves: list[Array]) -> Array:
-        from tf_agents.trajectories import time_step as ts
-
-        step = ts.restart(
-            tf.nest.pack_sequence_as(spec, [tf.constant(leaf) for leaf in leaves]),
-            batch_size=len(leaves[0]),
-        )
-        result: Array = policy.action(step, policy.get_initial_state(len(leaves[0]))).action
-        return np.asarray(tf.nest.flatten(result)[0]) + _shift(action, own)
-
     leaves = _proof_observations(nest, observations, normalizers)
-    return _proved(candidates, act(leaves), leaves)
+    if candidates[0].states:
+        leaves = [leaf[:_RECURRENT_PROOF_SIZE] for leaf in leaves]
+        expected = _acted_in_turn(policy, leaves)
+    else:
+        expected = _acted(policy, leaves)
+    return _proved(candidates, expected + _shift(action, own), leaves)
 
 
 def from_network(
@@ -85,12 +81,15 @@ def from_network(
     own_spec = action if own is None else array_spec(_single(own), "action")
     name = source or type(network).__name__
     candidates = _candidates(network, observation, action, own_spec, normalizers, name)
+    recurrent = bool(candidates[0].states)
 
     def act(leaves: list[Array]) -> Array:
         tensors = [tf.constant(leaf) for leaf in leaves]
         for index, layer in enumerate(normalizers or ()):
             tensors[index] = layer(tensors[index])
         step_type = tf.ones([len(leaves[0])], tf.int32)
+        if recurrent:  # the rows are one episode
+            tensors, step_type = [each[None] for each in tensors], step_type[None]
         given = network.input_tensor_spec
         packed = (
             pack_like(observation, tensors)
@@ -99,11 +98,41 @@ def from_network(
         )
         result, _ = network(packed, step_type=step_type, network_state=(), training=False)
         if hasattr(result, "mode"):
-            return np.asarray(result.mode()) + _shift(action, own_spec)
-        return candidates[0].head.action(np.asarray(result), action)
+            modes = np.asarray(result.mode()) + _shift(action, own_spec)
+            return modes[0] if recurrent else modes
+        outputs = np.asarray(result)
+        return candidates[0].head.action(outputs[0] if recurrent else outputs, action)
 
     leaves = _proof_observations(observation, None, normalizers)
     return _proved(candidates, act(leaves), leaves)
+
+
+def _acted(policy: Any, leaves: list[Array]) -> Array:
+    """Returns what a TFPolicy does in the first step of as many episodes as there are rows."""
+    from tf_agents.trajectories import time_step as ts
+
+    spec, count = policy.time_step_spec.observation, len(leaves[0])
+    step = ts.restart(tf.nest.pack_sequence_as(spec, [*map(tf.constant, leaves)]), batch_size=count)
+    result = policy.action(step, policy.get_initial_state(count)).action
+    return np.asarray(tf.nest.flatten(result)[0])
+
+
+def _acted_in_turn(policy: Any, leaves: list[Array]) -> Array:
+    """Returns what a TFPolicy does in an episode of these observations."""
+    from tf_agents.trajectories import time_step as ts
+
+    spec, actions = policy.time_step_spec.observation, []
+    state = policy.get_initial_state(1)
+    for row in range(len(leaves[0])):
+        given = tf.nest.pack_sequence_as(
+            spec, [tf.constant(leaf[row : row + 1]) for leaf in leaves]
+        )
+        zero, one = tf.zeros([1]), tf.ones([1])
+        step = ts.transition(given, zero, one) if row else ts.restart(given, batch_size=1)
+        result = policy.action(step, state)
+        state = result.state
+        actions.append(np.asarray(tf.nest.flatten(result.action)[0])[0])
+    return np.stack(actions)
 
 
 def greedy_policy(agent: Any) -> Any:
@@ -184,7 +213,9 @@ def _candidates(
     support: list[float] | None = None,
 ) -> list[Policy]:
     """Returns what the network may be as a policy: one, or a few of which one has to be proved."""
-    from tfdrlprune.policies.rebuild import functional, steps_of
+    from tfdrlprune.policies.rebuild import functional
+    from tfdrlprune.policies.steps import steps_of
+    from tfdrlprune.policies.unrolling import state_spec
 
     _check_actions(action, own)
     steps, squash = unsquashed(steps_of(network))
@@ -198,7 +229,8 @@ def _candidates(
         bounded = np.isfinite(_observations.bounds(own)).all()
         heads += [squash_head(own)] if heads[0].kind == "affine" and bounded else []
     model = functional(steps, nest, normalizers)
-    return [Policy(model, head, nest, action, source) for head in heads]
+    state = state_spec(model)
+    return [Policy(model, head, nest, action, source, state) for head in heads]
 
 
 def _proved(candidates: list[Policy], expected: Array, leaves: list[Array]) -> Policy:
@@ -217,7 +249,7 @@ def _proved(candidates: list[Policy], expected: Array, leaves: list[Array]) -> P
 def _head(network: Any, action: ArraySpec, own: ArraySpec) -> Head:
     if np.dtype(own.dtype).kind in "iu":
         return Head("argmax", offset=_first(action))
-    from tfdrlprune.policies.rebuild import has_projection, projection_of
+    from tfdrlprune.policies.steps import has_projection, projection_of
     from tf_agents.agents.sac import tanh_normal_projection_network  # isort: skip
     from tf_agents.networks import normal_projection_network  # isort: skip
 

@@ -21,6 +21,7 @@ from tfdrlprune import observations as _observations
 from tfdrlprune._version import __version__
 from tfdrlprune.folders import atomic_folder
 from tfdrlprune.policies import normalizer
+from tfdrlprune.policies.running import arrays, episode, rows
 from tfdrlprune.specs import Array, ArraySpec, Head, Nest, flatten, nest_from_json, nest_to_json
 
 MODEL_FILE = "policy.keras"
@@ -37,11 +38,14 @@ class Policy:
             ``flatten(observation_spec)``, named as those leaves, each [batch, *shape] in the
             spec's dtype; its one output, named ``outputs``, is float32 [batch, n]: scores for an
             argmax head, else the mean in C order of the action's shape. The observation
-            normaliser is one of its layers.
+            normaliser is one of its layers. With a state there are further inputs, named as its
+            leaves, and further outputs, ``next_`` and that name, in this order.
         head: how the outputs become the action.
         observation_spec: nest of specs.
         action_spec: one spec, in the environment's own units.
         source: where the policy came from, in a few words.
+        state_spec: nest of the recurrent state's specs, which is zeros where an episode begins;
+            None without one.
 
     Example:
         ``policy(observation)`` is the action for one observation, or the actions for a batch.
@@ -52,21 +56,24 @@ class Policy:
     observation_spec: Nest
     action_spec: ArraySpec
     source: str = ""
+    state_spec: Nest | None = None
 
     def __post_init__(self) -> None:
-        expected = [(spec.name, spec.shape, spec.dtype) for spec in flatten(self.observation_spec)]
+        inputs = [*flatten(self.observation_spec), *self.states]
+        expected = [(spec.name, spec.shape, spec.dtype) for spec in inputs]
         received = [
             (name, tuple(tensor.shape[1:]), tensor.dtype.name)
             for name, tensor in zip(self.model.input_names, self.model.inputs, strict=True)
         ]
         if received != expected:
             raise ValueError(
-                "A policy's model has one input for each leaf of its observation, in that order. "
+                "A policy's model has one input for each leaf of its observation, then its state. "
                 f"Expected: {expected}. Received: {received}."
             )
-        if len(self.model.outputs) != 1 or self.model.output_names != ["outputs"]:
+        names = ["outputs", *(f"next_{spec.name}" for spec in self.states)]
+        if self.model.output_names != names:
             raise ValueError(
-                "A policy's model has one output, made by a layer named 'outputs'. "
+                f"A policy's model has the outputs {names}, made by layers of these names. "
                 f"Received: {self.model.output_names}."
             )
         output, count = self.model.outputs[0], output_count(self.head, self.action_spec)
@@ -84,7 +91,8 @@ class Policy:
         """Returns the greedy action, in the environment's own units and dtype.
 
         Args:
-            observation: arrays nested as the observation, with or without a batch axis.
+            observation: arrays nested as the observation, with or without a batch axis. With a
+                state, rows of a batch come one after another, and what is remembered moves on.
 
         Returns:
             One action (a NumPy scalar where the action's shape is empty), or [batch, ...].
@@ -94,37 +102,58 @@ class Policy:
             TypeError: it has a dtype that does not fit.
         """
         leaves, batched = _observations.as_batch(self.observation_spec, observation)
-        actions = self.head.action(self.batch_outputs(leaves), self.action_spec)
+        outputs, states = self.sequence(leaves, self._memory or None)
+        self._memory[:] = [each[-1:] for each in states]
+        actions = self.head.action(outputs, self.action_spec)
         return actions if batched else actions[0]
 
+    def reset(self) -> None:
+        """Forgets the episode so far. Call it when one begins; a policy without state has none."""
+        self._memory.clear()
+
     def outputs(self, observation: Any) -> Array:
-        """Returns the raw scores or means, [n] for one observation and [batch, n] for a batch."""
+        """Returns the raw scores or means, [n] for one observation and [batch, n] for a batch.
+
+        With a state, they are what `action` would act on next; what is remembered stays.
+        """
         leaves, batched = _observations.as_batch(self.observation_spec, observation)
-        outputs = self.batch_outputs(leaves)
+        outputs, _ = self.sequence(leaves, self._memory or None)
         return outputs if batched else outputs[0]
 
     def batch_outputs(self, leaves: list[Array]) -> Array:
-        """Returns the raw outputs [batch, n] for leaves that are checked and batched already."""
-        outputs: Array = self._compiled(*map(tf.constant, leaves)).numpy()
-        return outputs
+        """Returns the raw outputs [batch, n] for leaves that are checked and batched already.
+
+        With a state, the rows are one episode from its beginning.
+        """
+        return self.sequence(leaves)[0]
+
+    def sequence(
+        self, leaves: list[Array], state: list[Array] | None = None
+    ) -> tuple[Array, list[Array]]:
+        """Returns the outputs for rows one after another, and the states after each of them.
+
+        Without a state the rows are independent.
+
+        Args:
+            leaves: checked and batched already, [steps, *shape].
+            state: before the first row, leaves [1, *shape]; None for zeros.
+
+        Returns:
+            float32 [steps, n], and the state's leaves [steps, *shape].
+        """
+        if not self.states:
+            return self._run(*map(tf.constant, leaves)).numpy(), []
+        state = state or [np.zeros((1, *spec.shape), spec.dtype) for spec in self.states]
+        if not len(leaves[0]):
+            width = self.model.outputs[0].shape[1]
+            return np.zeros((0, width), np.float32), [each[:0] for each in state]
+        outputs, *states = arrays(self._run(*map(tf.constant, [*leaves, *state])))
+        return outputs, states
 
     @cached_property
-    def greedy(self) -> Any:
-        """A tf.function from a dict of batched leaves by name to ``{"action", "outputs"}``.
-
-        It holds the whole policy in-graph, head included, for export to other formats.
-        """
-        specs = flatten(self.observation_spec)
-        signature = {spec.name: tf.TensorSpec([None, *spec.shape], spec.dtype) for spec in specs}
-
-        def greedy(observation: dict[str, Any]) -> dict[str, Any]:
-            outputs = self._call_model([observation[spec.name] for spec in specs])
-            return {
-                "action": head_in_graph(self.head, outputs, self.action_spec),
-                "outputs": outputs,
-            }
-
-        return tf.function(greedy, input_signature=[signature], autograph=False)
+    def states(self) -> list[ArraySpec]:
+        """The specs of the recurrent state's leaves; empty without one."""
+        return [] if self.state_spec is None else flatten(self.state_spec)
 
     @property
     def normalizers(self) -> list[normalizer.ObservationNormalizer] | None:
@@ -134,7 +163,8 @@ class Policy:
             for layer in self.model.layers
             if isinstance(layer, normalizer.ObservationNormalizer)
         }
-        return [found[tensor.name] for tensor in self.model.inputs] if found else None
+        leaves = flatten(self.observation_spec)
+        return [found[spec.name] for spec in leaves] if found else None
 
     def replace(self, **changes: Any) -> Policy:
         """Returns a copy with the given attributes changed, such as ``replace(model=smaller)``."""
@@ -153,6 +183,7 @@ class Policy:
                 "head": self.head.to_json(),
                 "observation": nest_to_json(self.observation_spec),
                 "action": self.action_spec.to_json(),
+                "state": None if self.state_spec is None else nest_to_json(self.state_spec),
                 "source": self.source,
                 "written_by": f"tfdrlprune {__version__}",
             }
@@ -182,27 +213,23 @@ class Policy:
             head = Head.from_json(form["head"])
             observation = nest_from_json(form["observation"])
             action = ArraySpec.from_json(form["action"])
+            state = form.get("state")
+            state = None if state is None else nest_from_json(state)
             model = tf.keras.models.load_model(folder / MODEL_FILE, compile=False, safe_mode=True)
         except (ValueError, KeyError, TypeError, OSError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ValueError(f"The saved policy {folder} cannot be read: {reason}") from error
-        return Policy(model, head, observation, action, str(form.get("source", "")))
-
-    def _call_model(self, leaves: list[Any]) -> Any:
-        return self.model(leaves if len(leaves) > 1 else leaves[0], training=False)
+        return Policy(model, head, observation, action, str(form.get("source", "")), state)
 
     @cached_property
-    def _compiled(self) -> Any:
-        # One graph for every batch size: a vector environment's last batch is often a small one.
-        signature = [
-            tf.TensorSpec([None, *spec.shape], spec.dtype)
-            for spec in flatten(self.observation_spec)
-        ]
-        return tf.function(
-            lambda *leaves: self._call_model(list(leaves)),
-            input_signature=signature,
-            autograph=False,
-        ).get_concrete_function()
+    def _run(self) -> Any:
+        specs = flatten(self.observation_spec)
+        return episode(self.model, specs, self.states) if self.states else rows(self.model, specs)
+
+    @cached_property
+    def _memory(self) -> list[Array]:
+        """The state after the last action; empty where an episode begins."""
+        return []
 
 
 def is_saved_policy(path: Path) -> bool:
