@@ -20,7 +20,7 @@ ROOMS = {
     "runtime": {"deployment.artifact"},
     "pruning": set(),
     "structure": {"pruning"},
-    "quantization": set(),
+    "quantization": {"pruning"},
     "policies": set(),
     "agents": {"pruning", "policies"},
     "deployment": {"policies", "quantization", "runtime"},

@@ -16,6 +16,7 @@ NAMES = [
     "EvaluationCallback",
     "PolynomialDecay",
     "PruningCallback",
+    "QuantizationCallback",
     "Recipe",
     "Result",
     "SparseTrainingCallback",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfdrlprune.pruning.kernels import Kernel
+from tfdrlprune.pruning.watching import watched
 
 Array = NDArray[Any]
 # Calls a network on observations.
@@ -65,7 +66,7 @@ def observe(kernels: Sequence[Kernel], visit: Visit) -> list[Activity | None]:
     sums = [_Sums(kernel.outputs // kernel.gates) for kernel in kernels]
     with contextlib.ExitStack() as stack:
         for kernel, own in zip(kernels, sums, strict=True):
-            stack.enter_context(_watched(kernel.owner, after=own.add))
+            stack.enter_context(watched(kernel.owner, after=own.add))
         visit()
     return [
         Activity(each.absolute / each.count, each.active / each.count) if each.count else None
@@ -106,9 +107,9 @@ def _readers_of(
         looks = {other: _Look() for other in others}
         with contextlib.ExitStack() as stack:
             poison = _Poison(first, units, value)
-            stack.enter_context(_watched(kernels[index].owner, change=poison))
+            stack.enter_context(watched(kernels[index].owner, change=poison))
             for other, look in looks.items():
-                stack.enter_context(_watched(kernels[other].owner, before=look))
+                stack.enter_context(watched(kernels[other].owner, before=look))
             visit()
         for other, look in looks.items():
             if look.rows is not None:
@@ -158,7 +159,7 @@ class _Poison:
 
 def _rows_of_a_visit(kernel: Kernel, visit: Visit) -> int:
     rows: list[int] = []
-    with _watched(kernel.owner, after=lambda output: rows.append(len(output))):
+    with watched(kernel.owner, after=lambda output: rows.append(len(output))):
         visit()
     return max([1, *rows])
 
@@ -175,37 +176,3 @@ class _Sums:
         self.absolute += np.abs(rows).sum(axis=0, dtype=np.float64)
         self.active += np.count_nonzero(rows, axis=0)
         self.count += len(rows)
-
-
-@contextlib.contextmanager
-def _watched(
-    layer: Any,
-    before: Callable[[Any], None] | None = None,
-    after: Callable[[Any], None] | None = None,
-    change: Callable[[Any], Any] | None = None,
-) -> Iterator[None]:
-    """Watches, and may change, what goes into a layer's ``call`` and what comes out of it."""
-    own, before_that = layer.call, layer.__dict__.get("call")
-
-    def call(inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        if before is not None:
-            before(inputs)
-        result = own(inputs, *args, **kwargs)
-        # A cell gives its output and its states.
-        output = result[0] if isinstance(result, tuple | list) else result
-        if after is not None:
-            after(output)
-        if change is None:
-            return result
-        output = change(output)
-        return (output, *result[1:]) if isinstance(result, tuple | list) else output
-
-    # Past Keras's own __setattr__, which tracks what it is given.
-    layer.__dict__["call"] = call
-    try:
-        yield
-    finally:
-        if before_that is None:
-            del layer.__dict__["call"]
-        else:
-            layer.__dict__["call"] = before_that

@@ -74,16 +74,17 @@ class Kernel:
 
     def matrix(self, array: Array) -> Array:
         """Returns an array that is shaped as the kernel as [inputs, outputs]."""
-        return array.transpose(self._inputs_first).reshape(-1, self.outputs)
+        return array.transpose(self.inputs_first).reshape(-1, self.outputs)
 
     def from_matrix(self, matrix: Array) -> Array:
         """Returns [inputs, outputs], or all its numbers in this order, shaped as the kernel."""
-        order = self._inputs_first
+        order = self.inputs_first
         turned = matrix.reshape([self.shape[axis] for axis in order])
         return turned.transpose(np.argsort(order))
 
     @property
-    def _inputs_first(self) -> list[int]:
+    def inputs_first(self) -> list[int]:
+        """The axes in the order in which the kernel is a matrix [inputs, outputs]."""
         ends = [axis % len(self.shape) for axis in self.output_axes]
         return [axis for axis in range(len(self.shape)) if axis not in ends] + ends
 
