@@ -32,6 +32,7 @@ def file_that_gives(outputs, policy, precision="float32"):
     return SimpleNamespace(
         outputs=lambda _: outputs,
         action=lambda _: policy.head.action(outputs, policy.action_spec),
+        reset=lambda: None,
         manifest=SimpleNamespace(precision=precision),
     )
 

@@ -157,7 +157,9 @@ def test_models_that_do_not_fit_their_specs_are_refused():
         policy.replace(action_spec=BOX)
     inputs = tf.keras.Input((4,), name="observation")
     model = tf.keras.Model(inputs, tf.keras.layers.Dense(3, name="q")(inputs))
-    with pytest.raises(ValueError, match="named 'outputs'"):
+    with pytest.raises(
+        ValueError, match=r"has the outputs \['outputs'\], made by layers of these names"
+    ):
         policy.replace(model=model)
 
 
