@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from tfdrlprune._tf import tf
@@ -14,6 +14,7 @@ from tfdrlprune._console import silent
 from tfdrlprune.deployment.artifact import PRECISIONS, signature_names
 from tfdrlprune.policies.form import Policy, head_in_graph
 from tfdrlprune.policies.normalizer import ObservationNormalizer
+from tfdrlprune.recipe.checks import did_you_mean
 from tfdrlprune.specs import Array, flatten
 
 # More observations than this change the ranges little and the time a lot.
@@ -22,7 +23,9 @@ _CALIBRATION_SIZE = 500
 _OUTPUT_DTYPES = ("float32", "int32", "int64")
 
 
-def convert(policy: Policy, precision: str, observations: list[Array]) -> bytes:
+def convert(
+    policy: Policy, precision: str, observations: list[Array], float_layers: Collection[str] = ()
+) -> bytes:
     """Returns a TFLite model of the policy: observation leaves in, ``action`` and ``outputs`` out.
 
     A recurrent one takes its state's leaves, too, and gives ``next_`` and their names.
@@ -36,14 +39,17 @@ def convert(policy: Policy, precision: str, observations: list[Array]) -> bytes:
         precision: one of ``artifact.PRECISIONS``.
         observations: leaves [batch, *shape], in the order of the specs; they set the ranges of
             int8 and int16x8.
+        float_layers: names of layers that keep float32 in int8.
 
     Raises:
-        ValueError: an unknown precision, or an operation that TFLite does not have; names it.
+        ValueError: an unknown precision or layer, layers to keep in another precision than int8,
+            or an operation that TFLite does not have; names it.
     """
     if precision not in PRECISIONS:
         raise ValueError(
             f"precision is one of {', '.join(PRECISIONS)}. Received: precision={precision!r}."
         )
+    _check_float_layers(policy, precision, float_layers)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([_graph(policy)], policy.model)
     if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -58,7 +64,10 @@ def convert(policy: Policy, precision: str, observations: list[Array]) -> bytes:
         ]
     try:
         with silent():
-            return _quantize_core(converter, policy) if precision == "int8" else converter.convert()
+            if precision == "int8":
+                return _quantize_core(converter, policy, float_layers)
+            result: bytes = converter.convert()
+            return result
     except Exception as error:  # the converter raises several kinds of its own
         ops = sorted(set(re.findall(r"\btf\.([A-Z]\w+)", str(error))))
         reason = f"TFLite has no {', '.join(ops)}" if ops else _last_line(error)
@@ -125,7 +134,31 @@ def _representative(
     return samples
 
 
-def _quantize_core(converter: Any, policy: Policy) -> bytes:
+def weighted_layers(policy: Policy) -> list[str]:
+    """Returns the names of the layers that have weights to quantize, in the model's order."""
+    return [
+        layer.name
+        for layer in policy.model.layers
+        if layer.weights and not isinstance(layer, ObservationNormalizer)
+    ]
+
+
+def _check_float_layers(policy: Policy, precision: str, names: Collection[str]) -> None:
+    if names and precision != "int8":
+        raise ValueError(
+            f"float_layers are for precision='int8'. Received: {', '.join(names)} with "
+            f"precision={precision!r}."
+        )
+    known = weighted_layers(policy)
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"No layer to keep in float is named {name!r}.{did_you_mean(name, known)} "
+                f"Layers: {', '.join(known)}."
+            )
+
+
+def _quantize_core(converter: Any, policy: Policy, float_layers: Collection[str]) -> bytes:
     """Returns the int8 model in which only what stands between normaliser and head is quantized."""
     # Private in TensorFlow 2.21: the public QuantizationDebugger takes the same two steps, but
     # refuses a network in which nothing is left to debug.
@@ -133,12 +166,13 @@ def _quantize_core(converter: Any, policy: Policy) -> bytes:
 
     converter._experimental_calibrate_only = True
     calibrated = converter.convert()
-    result: bytes = mlir_quantize(calibrated, denylisted_nodes=_outside_core(calibrated, policy))
+    outside = _outside_core(calibrated, policy, float_layers)
+    result: bytes = mlir_quantize(calibrated, denylisted_nodes=outside)
     return result
 
 
-def _outside_core(model: bytes, policy: Policy) -> list[str]:
-    """Returns the tensors that the normalisers make, and those that come after the outputs."""
+def _outside_core(model: bytes, policy: Policy, float_layers: Collection[str]) -> list[str]:
+    """Returns the tensors that normalisers and some layers make, and those behind the outputs."""
     from ai_edge_litert import schema_py_generated as schema
 
     parsed = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
@@ -152,15 +186,16 @@ def _outside_core(model: bytes, policy: Policy) -> list[str]:
             core.add(index)
             pending.extend(makers[index].inputs)
     normalizers = [
-        f"/{layer.name}/"
-        for layer in policy.model.layers
-        if isinstance(layer, ObservationNormalizer)
+        layer.name for layer in policy.model.layers if isinstance(layer, ObservationNormalizer)
     ]
+    kept = [f"/{name}/" for name in (*normalizers, *float_layers)]
     names = {index: graph.tensors[index].name.decode() for index in makers}
+    # What makes the outputs bears the name of the signature's output, not of its layer.
+    last = signature["outputs"] if "outputs" in float_layers else None
     return [
         name
         for index, name in names.items()
-        if index not in core or any(part in f"/{name}" for part in normalizers)
+        if index not in core or index == last or any(part in f"/{name}" for part in kept)
     ]
 
 
