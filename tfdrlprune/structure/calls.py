@@ -54,13 +54,20 @@ def calls_of(model: Any) -> list[Call]:
     return found
 
 
-def rebuilt(model: Any, make: Callable[[Any], Any], passed: Mapping[str, int] | None = None) -> Any:
+def rebuilt(
+    model: Any,
+    make: Callable[[Any], Any],
+    passed: Mapping[str, int] | None = None,
+    *,
+    behind: Mapping[int, Any] | None = None,
+) -> Any:
     """Returns a functional model of the same calls and names, with layers of its own.
 
     Args:
         model: functional.
         make: from each of the model's layers, but the inputs, to the new one.
         passed: names of layers that are left out; which of its inputs is passed on instead.
+        behind: layers that are put in, by the id of the model's symbolic tensor that they take.
 
     Raises:
         TypeError: the model is not functional.
@@ -83,7 +90,8 @@ def rebuilt(model: Any, make: Callable[[Any], Any], passed: Mapping[str, int] | 
             arguments = tf.nest.map_structure(new, (call.node.call_args, call.node.call_kwargs))
             outputs = new(call.inputs[0]) if layer is None else layer(*arguments[0], **arguments[1])
         for old, fresh in zip(call.outputs, tf.nest.flatten(outputs), strict=True):
-            tensors[id(old)] = fresh
+            more = (behind or {}).get(id(old))
+            tensors[id(old)] = fresh if more is None else more(fresh)
     inputs, outputs = (tf.nest.map_structure(new, each) for each in (model.input, model.output))
     return tf.keras.Model(inputs, outputs, name=model.name)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfdrlprune.structure.calls import copied
+from tfdrlprune.structure.folding import fold
 from tfdrlprune.structure.graph import Graph, groups_of
 from tfdrlprune.structure.identities import Array
 from tfdrlprune.structure.liveness import Use, facts_of, live_units
@@ -32,7 +33,7 @@ class Shrunk:
         deviation: largest difference of an output from the masked model's.
         exact: whether all that went was zeros: terms that are zero were left out of sums, so that
             the two models are equal but for the order in which the machine adds. Otherwise
-            constants moved into biases, which round.
+            constants moved into biases, or gates into weights, which round.
         messages: sentences on which units stay, and why.
         unused_inputs: indices of the features, in C order, that no unit reads, by the input's name.
     """
@@ -61,8 +62,9 @@ def shrink(
     A unit is closed when all that makes it is zero, in every gate and in all layers of its group:
     incoming weights and biases, and what normalisations and depthwise filters add. What it then
     puts out is a constant, the activation at zero; where that is not zero, the bias of the layer
-    that reads it takes it over. Without ``remove``, what goes is what is dead already: units that
-    no output depends on, and units that are constant. One unit of every layer stays.
+    that reads it takes it over. Gates that stay become part of the weights beside them. Without
+    ``remove``, what goes is what is dead already: units that no output depends on, and units that
+    are constant, such as those with a closed gate. One unit of every layer stays.
 
     Args:
         model: functional; it is left alone.
@@ -92,7 +94,9 @@ def shrink(
     kept, messages = _kept(graph, uses, live, chosen)
     messages = [*graph.messages(), *messages]
     messages += [f"{name}: nothing that changes comes of it; one unit stays." for name in silent]
-    small = smaller(graph, uses, removed, muted)
+    folded = fold(smaller(graph, uses, removed, muted))
+    small = folded.model
+    messages += [f"{name} stays: no weight beside it can stand for it." for name in folded.stayed]
     return Shrunk(
         small,
         _by_group(graph, removed),
@@ -101,7 +105,7 @@ def shrink(
         original.parameters(),
         small.count_params(),
         prove(reference, small, given, seed),
-        _only_zeros(graph, uses, np.union1d(removed, muted)),
+        folded.exact and _only_zeros(graph, uses, np.union1d(removed, muted)),
         tuple(messages),
         unused_inputs(small),
     )
