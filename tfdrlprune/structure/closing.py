@@ -15,6 +15,7 @@ from tfdrlprune.pruning.experience import Experience, check_takes_observations, 
 from tfdrlprune.pruning.gradients import GradientSums
 from tfdrlprune.pruning.kernels import find_kernels
 from tfdrlprune.structure import scores
+from tfdrlprune.structure.calls import is_functional
 from tfdrlprune.structure.gates import LearntGate, is_gate
 from tfdrlprune.structure.graph import Graph, Group, groups_of
 from tfdrlprune.structure.identities import Array
@@ -198,9 +199,7 @@ def functional_with_gates(module: Any) -> list[Any]:
 
 
 def _has_gates(module: Any) -> bool:
-    # Private in Keras 2 (2.21): a Sequential that is built has it too.
-    functional = getattr(module, "_is_graph_network", False)
-    return bool(functional) and any(is_gate(layer) for layer in module.layers)
+    return is_functional(module) and any(is_gate(layer) for layer in module.layers)
 
 
 def _group_of(graph: Graph, gate: Any) -> Group | None:

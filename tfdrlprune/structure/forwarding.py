@@ -187,7 +187,8 @@ def _elementwise(call: Call, before: list[Pending]) -> Pending:
 
 def _places(call: Call, before: list[Pending]) -> Pending:
     channels = _by_channel(before[0])
-    kind, shape = type(call.layer).__name__, shape_of(call.outputs[0])
+    kind = type(getattr(call.layer, "layer", call.layer)).__name__
+    shape = shape_of(call.outputs[0])
     if (kind.startswith("ZeroPadding") and channels.shift.any()) or (
         "MaxPooling" in kind and (channels.scale < 0).any()
     ):

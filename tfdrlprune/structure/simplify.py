@@ -15,6 +15,7 @@ from tfdrlprune.structure.folding import fold
 from tfdrlprune.structure.forwarding import IDLE, forwarded, normalisation
 from tfdrlprune.structure.graph import groups_of
 from tfdrlprune.structure.identities import Array
+from tfdrlprune.structure.inlining import inlined
 from tfdrlprune.structure.liveness import facts_of
 from tfdrlprune.structure.probe import given_inputs
 from tfdrlprune.structure.proof import prove
@@ -65,6 +66,7 @@ def simplify(model: Any, observations: Any = None, *, seed: int = 0) -> Simplifi
         ValueError: the simpler model does not do the same, to 1e-5.
     """
     given = given_inputs(model, observations)
+    original, model = model, inlined(model)
     simple = _without(model, {**_idle(model), **_zero_branches(model, seed)})
     gates = fold(simple)
     behind = _normalisations(gates.model)
@@ -77,7 +79,7 @@ def simplify(model: Any, observations: Any = None, *, seed: int = 0) -> Simplifi
         folded,
         model.count_params(),
         simple.count_params(),
-        prove(model, simple, given, seed),
+        prove(original, simple, given, seed),
     )
 
 

@@ -58,10 +58,13 @@ _GATED = channelwise.Gated()
 def rule_of(layer: Any) -> Rule:
     """Returns the rule of a layer's kind.
 
-    A layer of a user's own whose class says ``elementwise = True`` takes each number on its own.
+    Of TimeDistributed only pooling is known here; `inlined` makes the others plain layers. A layer
+    of a user's own whose class says ``elementwise = True`` takes each number on its own.
     """
     if is_gate(layer):
         return _GATED
+    if type(layer).__name__ == "TimeDistributed" and type(layer.layer).__name__ in _PLACES:
+        return channelwise.PlacesOverTime()
     kind = type(layer)
     if kind.__module__.split(".")[0] in ("tf_keras", "keras"):
         return _RULES.get(kind.__name__, Rule())

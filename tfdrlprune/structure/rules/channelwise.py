@@ -60,6 +60,14 @@ class Places(Rule):
         return [spread(steady(inputs[0]), call.outputs[0])]
 
 
+class PlacesOverTime(Places):
+    """The same at every time step."""
+
+    def why_not(self, call: Call) -> str:
+        """Returns why, for channels out of place."""
+        return channels_first(call.layer.layer)
+
+
 class BatchNormalization(Rule):
     """Batch normalization over the last axis: four numbers for each channel."""
 
