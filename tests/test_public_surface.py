@@ -19,6 +19,7 @@ NAMES = [
     "Recipe",
     "Result",
     "SparseTrainingCallback",
+    "StructuralPruningCallback",
     "__version__",
     "agents",
     "compress",
