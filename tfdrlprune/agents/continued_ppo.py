@@ -11,15 +11,13 @@ import numpy as np
 
 from tfdrlprune.agents.acting import time_step
 from tfdrlprune.agents.box_action import BoxAction
+from tfdrlprune.agents.critic_copies import Normalized, copied_normalizer, copy_of
 from tfdrlprune.agents.internals import actor_critic
 from tfdrlprune.agents.policy_networks import (
     CategoricalActor,
     NormalActor,
-    Normalized,
     check_box,
     check_choices,
-    copied_normalizer,
-    copy_of,
 )
 from tfdrlprune.policies.conversion import normalizers_of
 from tfdrlprune.policies.form import Policy

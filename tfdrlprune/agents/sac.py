@@ -13,6 +13,7 @@ from tf_agents.agents.sac import sac_agent, tanh_normal_projection_network
 from tf_agents.networks import actor_distribution_network, value_network
 
 from tfdrlprune.agents.box_action import is_one_bounded_vector
+from tfdrlprune.agents.critic_copies import critics_of, put_back, values_of
 from tfdrlprune.agents.environments import action_spec as make_action_spec
 from tfdrlprune.agents.environments import spaces_of
 from tfdrlprune.agents.environments import time_step_spec as make_time_step_spec
@@ -21,9 +22,6 @@ from tfdrlprune.agents.networks import front, initialize_orthogonal
 from tfdrlprune.agents.policy_networks import (
     SquashedActor,
     check_box,
-    critics_of,
-    put_back,
-    values_of,
 )
 from tfdrlprune.policies.form import Policy
 

@@ -14,6 +14,7 @@ from tf_agents.networks import encoding_network, sequential, value_network
 from tf_agents.utils import common
 
 from tfdrlprune.agents.box_action import BoxAction, is_one_bounded_vector
+from tfdrlprune.agents.critic_copies import critics_of, put_back, values_of
 from tfdrlprune.agents.environments import action_spec as make_action_spec
 from tfdrlprune.agents.environments import spaces_of
 from tfdrlprune.agents.environments import time_step_spec as make_time_step_spec
@@ -22,9 +23,6 @@ from tfdrlprune.agents.networks import front, initialize_orthogonal
 from tfdrlprune.agents.policy_networks import (
     DeterministicActor,
     check_box,
-    critics_of,
-    put_back,
-    values_of,
 )
 from tfdrlprune.policies.form import Policy
 

@@ -22,6 +22,7 @@ from tfdrlprune.structure.calls import Call, calls_of, shape_of
 from tfdrlprune.structure.identities import Array, Identities
 from tfdrlprune.structure.inlining import inlined
 from tfdrlprune.structure.rules import rule_of
+from tfdrlprune.structure.states import states_of, tie_states
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +210,7 @@ def groups_of(model: Any, states: Mapping[str, str] | None = None) -> Graph:
     for name, tensor in zip(model.output_names, tf.nest.flatten(model.outputs), strict=True):
         if name not in handed.values():
             book.consume(tensors[id(tensor)], "they are outputs of the model")
-    _tie_states(model, handed, tensors, book)
+    tie_states(model, handed, tensors, book)
     roots, reasons = book.roots(), book.reasons()
     layers = {call.layer.name: call.layer for call in calls}
     axes = tuple(
@@ -229,40 +230,6 @@ def groups_of(model: Any, states: Mapping[str, str] | None = None) -> Graph:
         book.consumed(),
         len(roots),
     )
-
-
-def states_of(model: Any, states: Mapping[str, str] | None) -> dict[str, str]:
-    """Returns the states that were given, checked.
-
-    Raises:
-        ValueError: see `groups_of`.
-    """
-    given = dict(states or {})
-    inputs = dict(zip(model.input_names, tf.nest.flatten(model.inputs), strict=True))
-    outputs = dict(zip(model.output_names, tf.nest.flatten(model.outputs), strict=True))
-    for before, after in given.items():
-        if before not in inputs or after not in outputs:
-            raise ValueError(
-                "states has the name of an input and of the output that is its next value. "
-                f"Received: {before!r}: {after!r}. Inputs: {list(inputs)}. Outputs: "
-                f"{list(outputs)}."
-            )
-        shapes = shape_of(inputs[before]), shape_of(outputs[after])
-        if shapes[0] != shapes[1] or len(shapes[0]) != 1:
-            raise ValueError(
-                f"A state is one number for each unit, before and after. Received: {before} of "
-                f"shape {shapes[0]} and {after} of shape {shapes[1]}."
-            )
-    return given
-
-
-def _tie_states(
-    model: Any, states: dict[str, str], tensors: dict[int, Array], book: Identities
-) -> None:
-    inputs = dict(zip(model.input_names, tf.nest.flatten(model.inputs), strict=True))
-    outputs = dict(zip(model.output_names, tf.nest.flatten(model.outputs), strict=True))
-    for before, after in states.items():
-        book.tie(tensors[id(inputs[before])], tensors[id(outputs[after])])
 
 
 def _input(call: Call, book: Identities, states: Mapping[str, str]) -> Array:
