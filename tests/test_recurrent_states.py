@@ -70,6 +70,19 @@ def test_without_being_told_the_states_units_stay():
     assert not groups_of(model).group("memory").free.any()
 
 
+def test_states_named_as_a_policys_need_not_be_told():
+    observation, before = tf.keras.Input((3,)), tf.keras.Input((8,), name="state_0")
+    x, after = L.GRU(8, return_state=True, name="memory")(
+        L.Reshape((1, 3))(observation), initial_state=before
+    )
+    outputs = [L.Dense(2)(x), L.Activation("linear", name="next_state_0")(after)]
+    model = randomized(tf.keras.Model([observation, before], outputs))
+    assert groups_of(model).states == {"state_0": "next_state_0"}
+    assert not groups_of(model, {}).group("memory").free.any()
+    small = shrink(model, {"memory": [0]})
+    assert tuple(small.model.inputs[1].shape) == (None, 7)
+
+
 def test_units_that_are_closed_already_are_dead():
     model, states = policy(L.GRU)
     close(model, [0, 7])

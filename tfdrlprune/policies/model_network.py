@@ -30,7 +30,7 @@ class ModelNetwork(network.Network):
         head: how the outputs become the action.
 
     Raises:
-        ValueError: the policy takes other observations.
+        ValueError: the policy takes other observations, or is recurrent.
     """
 
     def __init__(self, input_tensor_spec: Any, policy: Policy, name: str = "ModelNetwork"):
@@ -81,6 +81,11 @@ def copied(model: Any) -> Any:
 
 def _order(spec: Any, policy: Policy) -> list[int]:
     """Returns which leaf of the observation each of the model's inputs is."""
+    if len(policy.model.outputs) != 1:
+        raise ValueError(
+            "An agent goes on with a policy without a state. Received: a recurrent one, with the "
+            f"outputs {policy.model.output_names}. Distil it, or train the recurrent agent on."
+        )
     leaves, own = flatten(observation_nest(spec)), flatten(policy.observation_spec)
     names = [leaf.name for leaf in leaves]
     if len(leaves) == len(own) == 1:

@@ -176,7 +176,8 @@ def groups_of(model: Any, states: Mapping[str, str] | None = None) -> Graph:
         model: functional.
         states: for each input that is a recurrent state, the name of the output that is its next
             value. Its units go together with that output's, and with the layer's; others of the
-            model's inputs and outputs stay as they are.
+            model's inputs and outputs stay as they are. None for a policy's: inputs that have an
+            output called ``next_`` and their name.
 
     Raises:
         TypeError: the model is not functional.

@@ -74,7 +74,8 @@ def shrink(
         observations: for the proof beside random inputs; an array, a list of one for each input, or
             a dictionary by the inputs' names. States may be left out, and are then zero.
         states: for each input that is a recurrent state, which begins at zero, the name of the
-            output that is its next value. Both become narrower with the units.
+            output that is its next value; None as `groups_of` takes it. Both become narrower with
+            the units.
         seed: of the random inputs.
 
     Raises:

@@ -12,17 +12,20 @@ from tfdrlprune.structure.identities import Array, Identities
 
 
 def states_of(model: Any, states: Mapping[str, str] | None) -> dict[str, str]:
-    """Returns the states that were given, checked.
+    """Returns the states that were given, checked, or those that the names tell.
 
     Args:
         model: functional.
-        states: for each input that is a state, the name of the output that is its next value.
+        states: for each input that is a state, the name of the output that is its next value; None
+            for a policy's: inputs that have an output called ``next_`` and their name.
 
     Raises:
         ValueError: a state is no input or no output, or they have different shapes.
     """
-    given = dict(states or {})
     inputs, outputs = _inputs(model), _outputs(model)
+    if states is None:
+        states = {name: f"next_{name}" for name in inputs if f"next_{name}" in outputs}
+    given = dict(states)
     for before, after in given.items():
         if before not in inputs or after not in outputs:
             raise ValueError(
