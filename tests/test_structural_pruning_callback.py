@@ -177,6 +177,19 @@ def test_two_callbacks_for_one_gate_are_refused():
         fit(model(), StructuralPruningCallback(rise()), StructuralPruningCallback(rise(0.2)))
 
 
+def test_the_best_policy_that_is_put_back_is_one_with_all_its_gates_closed():
+    start = tp.policies.from_agent(tp.agents.dqn("CartPole-v1", hidden=(8,)))
+    agent = tp.agents.dqn(
+        "CartPole-v1", policy=start.replace(model=gated(start.model).model), learning_rate=0.1
+    )
+    settings = tp.agents.OffPolicySettings(batch_size=8, fused_steps=8, warm_up=64)
+    trainer = tp.AgentTrainer(agent, "CartPole-v1", num_envs=4, settings=settings)
+    pruning = StructuralPruningCallback(tp.schedules.linear(0.5, 8, 24, frequency=8))
+    evaluation = tp.EvaluationCallback(episodes=2, keep_best=True)
+    trainer.fit(steps=40, epochs=5, verbose=0, callbacks=[pruning, evaluation])
+    assert pruning.sparsity()["unit_sparsity"] == 0.5
+
+
 @pytest.mark.parametrize("algo", ["dqn", "ppo"])
 def test_an_agents_gates_close_in_its_fit_and_its_policy_shrinks(algo):
     make = getattr(tp.agents, algo)
