@@ -20,6 +20,7 @@ NAMES = [
     "Recipe",
     "Result",
     "SparseTrainingCallback",
+    "StructuralPruningCallback",
     "__version__",
     "agents",
     "compress",

@@ -50,7 +50,17 @@ RUN = """
                 time.sleep(0.3)
 
     evaluation = tp.EvaluationCallback(episodes=3, keep_best=how != "gated")
-    if how in ("rigl", "set"):
+    if how in ("fixed-gates", "trained-gates"):
+        from tfdrlprune.structure.gating import gated
+        start = tp.policies.from_agent(agent)
+        penalty = "l1" if how == "trained-gates" else None
+        start = start.replace(model=gated(start.model, penalty, shrinkage=0.003).model)
+        agent = getattr(tp.agents, algo)(env, policy=start)
+        trainer = tp.AgentTrainer(agent, env, num_envs=4, settings=settings)
+        schedule = tp.schedules.cubic(0.5, 100, 400, frequency=50)
+        criterion = "taylor" if penalty is None else "gate"
+        pruning = tp.StructuralPruningCallback(schedule, criterion=criterion)
+    elif how in ("rigl", "set"):
         pruning = tp.SparseTrainingCallback(0.8, how, end_step=600, networks=roles, frequency=64)
     elif how == "gated":
         rule = tp.schedules.ReturnGated(final_sparsity=0.8, patience=0, begin_step=100)
@@ -99,6 +109,8 @@ def run(folder, env, algo, how, *, kill_after=None):
         ("Pendulum-v1", "ppo", "rigl"),
         ("Pendulum-v1", "sac", "set"),
         ("Pendulum-v1", "td3", "snip"),
+        ("CartPole-v1", "dqn", "fixed-gates"),
+        ("Pendulum-v1", "sac", "trained-gates"),
         ("CartPole-v1", "recurrent-dqn", "magnitude"),
         ("CartPole-v1", "recurrent-ppo", "saliency"),
     ],

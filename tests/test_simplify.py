@@ -96,13 +96,29 @@ def test_a_dense_layer_takes_a_normalisation_by_hand():
     assert (kernel.item(), bias.item()) == (3.0, 7.0)
 
 
-def test_a_normalisation_stays_where_others_read_what_it_normalises():
+def test_a_normalisation_stays_where_no_weights_beside_it_can_stand_for_it():
     inputs = tf.keras.Input((3,))
     a = L.Dense(2, name="a")(inputs)
-    bent = L.BatchNormalization(name="bent")(L.Dense(2, "relu", name="b")(inputs))
-    parts = [a, L.BatchNormalization(name="n")(a), bent]
+    bent = L.ReLU()(L.BatchNormalization(name="n")(a))
+    parts = [a, bent]
     out = L.Dense(2, name="out")(L.Concatenate()(parts))
     assert simplify(randomized(tf.keras.Model(inputs, out))).gone == ()
+
+
+def test_a_normalisation_behind_an_activation_goes_into_those_that_read_it():
+    model = chain(
+        tf.keras.Input((1,)),
+        L.Dense(1, "relu", name="a"),
+        L.BatchNormalization(epsilon=0.0, name="n"),
+        L.Dense(1, name="out"),
+    )
+    model.get_layer("n").set_weights([np.array([each]) for each in (2.0, 5.0, -1.0, 4.0)])
+    model.get_layer("out").set_weights([np.array([[3.0]]), np.array([1.0])])
+    simple = simplify(model)
+    assert simple.folded == ("n",)
+    # 3 * (2 * (y + 1) / 2 + 5) + 1 = 3 y + 19.
+    kernel, bias = simple.model.get_layer("out").get_weights()
+    assert (kernel.item(), bias.item()) == (3.0, 19.0)
 
 
 def test_a_block_whose_branch_is_zero_goes_whole():

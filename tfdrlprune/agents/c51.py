@@ -16,6 +16,10 @@ from tfdrlprune.agents.environments import action_spec as make_action_spec
 from tfdrlprune.agents.environments import spaces_of
 from tfdrlprune.agents.environments import time_step_spec as make_time_step_spec
 from tfdrlprune.agents.networks import front, initialize_he
+from tfdrlprune.agents.policy_networks import DistributionalQ, check_choices
+from tfdrlprune.policies.form import Policy
+
+_NAMES = ("CategoricalQNetwork", "TargetCategoricalQNetwork")
 
 
 def c51(  # noqa: PLR0913 (hyper-parameters)
@@ -26,6 +30,7 @@ def c51(  # noqa: PLR0913 (hyper-parameters)
     atoms: int = 51,
     min_value: float = -200.0,
     max_value: float = 200.0,
+    policy: Policy | None = None,
     seed: int = 0,
     learning_rate: float = 1e-3,
     n_step: int = 10,
@@ -49,6 +54,8 @@ def c51(  # noqa: PLR0913 (hyper-parameters)
         atoms: returns that a distribution has probabilities for, 2 or more.
         min_value: lowest of them. Discounted returns beyond it are taken for it.
         max_value: highest of them, likewise.
+        policy: to begin with, of a C51 agent, in place of a new network; its atoms are taken, and
+            the target is a copy of it.
         seed: of the initial weights.
         learning_rate: Adam's at the start; `AgentTrainer` lowers it linearly.
         n_step: rewards in a target, in [1, ...).
@@ -60,7 +67,7 @@ def c51(  # noqa: PLR0913 (hyper-parameters)
 
     Raises:
         ValueError: the environment is unknown, its actions are not one Discrete, or there are no
-            two atoms between two values.
+            two atoms between two values, or the policy does not fit.
     """
     if not (atoms >= 2 and min_value < max_value):
         raise ValueError(
@@ -71,17 +78,24 @@ def c51(  # noqa: PLR0913 (hyper-parameters)
     time_step_spec = make_time_step_spec(observation_space)
     action_spec = make_action_spec(action_space)
     check_discrete(env, "C51", action_spec, action_space)
-    arguments = {
-        "num_atoms": atoms,
-        "fc_layer_params": tuple(hidden),
-        **front(time_step_spec.observation, conv),
-    }
-    networks = [
-        categorical_q_network.CategoricalQNetwork(
-            time_step_spec.observation, action_spec, name=name, **arguments
-        )
-        for name in ("CategoricalQNetwork", "TargetCategoricalQNetwork")
-    ]
+    observation = time_step_spec.observation
+    networks: list[Any]
+    if policy is None:
+        arguments = {
+            "num_atoms": atoms,
+            "fc_layer_params": tuple(hidden),
+            **front(observation, conv),
+        }
+        networks = [
+            categorical_q_network.CategoricalQNetwork(
+                observation, action_spec, name=name, **arguments
+            )
+            for name in _NAMES
+        ]
+    else:
+        check_choices(policy, action_spec)
+        networks = [DistributionalQ(observation, policy, name) for name in _NAMES]
+        min_value, max_value = networks[0].support[0], networks[0].support[-1]
     agent = categorical_dqn_agent.CategoricalDqnAgent(
         time_step_spec,
         action_spec,
@@ -99,6 +113,7 @@ def c51(  # noqa: PLR0913 (hyper-parameters)
         # The default counter is one for the whole process.
         train_step_counter=tf.Variable(0, dtype=tf.int64, trainable=False),
     )
-    initialize_he(networks[0], seed)
+    if policy is None:
+        initialize_he(networks[0], seed)
     agent.initialize()  # copies the weights into the target
     return agent

@@ -47,11 +47,14 @@ class DenseChain:
         normalizer: TF-Agents' observation normaliser in front of it, or None.
 
     Raises:
-        ValueError: the network has other layers than Dense, or an unknown activation.
+        ValueError: the network has other layers than Dense, gates, or an unknown activation.
     """
 
     def __init__(self, network: Any, normalizer: Any = None):
         self._normalizer = normalizer
+        if any(getattr(each, "unit_gate", False) for each in network.submodules):
+            # All open, they could not be told from none, and later they close.
+            raise ValueError("Its units have gates.")
         owners = [layer for layer in layers_in_order(network) if hasattr(layer, "kernel")]
         self._layers = list({id(layer): layer for layer in owners}.values())
         for layer in self._layers:

@@ -16,7 +16,10 @@ from tfdrlprune.agents.environments import action_spec as make_action_spec
 from tfdrlprune.agents.environments import spaces_of
 from tfdrlprune.agents.environments import time_step_spec as make_time_step_spec
 from tfdrlprune.agents.networks import front, initialize_he
+from tfdrlprune.agents.policy_networks import check_choices
 from tfdrlprune.policies.dueling import DuelingQNetwork
+from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.model_network import ModelNetwork
 
 
 def dqn(  # noqa: PLR0913 (hyper-parameters)
@@ -26,6 +29,7 @@ def dqn(  # noqa: PLR0913 (hyper-parameters)
     conv: Sequence[tuple[int, int, int]] | None = None,
     double: bool = True,
     dueling: bool = False,
+    policy: Policy | None = None,
     seed: int = 0,
     learning_rate: float = 1e-3,
     n_step: int = 10,
@@ -50,6 +54,8 @@ def dqn(  # noqa: PLR0913 (hyper-parameters)
         double: choose the next action by the online network, not by the target.
         dueling: estimate the state's value and the actions' advantages by streams of their own
             (Wang et al. 2016).
+        policy: to begin with, its scores taken for Q-values, in place of a new network of
+            ``hidden``, ``conv`` and ``dueling``; the target is a copy of it.
         seed: of the initial weights.
         learning_rate: Adam's at the start; `AgentTrainer` lowers it linearly.
         n_step: rewards in a target, in [1, ...).
@@ -61,21 +67,18 @@ def dqn(  # noqa: PLR0913 (hyper-parameters)
         gradient_clipping: largest norm of a gradient, of each variable by itself.
 
     Raises:
-        ValueError: the environment is unknown, or its actions are not one Discrete.
+        ValueError: the environment is unknown, its actions are not one Discrete, or the policy does
+            not fit them or the observations.
     """
     observation_space, action_space = spaces_of(env)
     time_step_spec = make_time_step_spec(observation_space)
     action_spec = make_action_spec(action_space)
     check_discrete(env, "DQN", action_spec, action_space)
-    arguments = {
-        "fc_layer_params": tuple(hidden),
-        **front(time_step_spec.observation, conv),
-    }
-    kind = DuelingQNetwork if dueling else q_network.QNetwork
-    networks = [
-        kind(time_step_spec.observation, action_spec, name=name, **arguments)
-        for name in ("QNetwork", "TargetQNetwork")
-    ]
+    networks = (
+        _networks(time_step_spec.observation, action_spec, hidden, conv, dueling)
+        if policy is None
+        else _begun(time_step_spec.observation, action_spec, policy)
+    )
     agent = (dqn_agent.DdqnAgent if double else dqn_agent.DqnAgent)(
         time_step_spec,
         action_spec,
@@ -93,9 +96,32 @@ def dqn(  # noqa: PLR0913 (hyper-parameters)
         # The default counter is one for the whole process.
         train_step_counter=tf.Variable(0, dtype=tf.int64, trainable=False),
     )
-    initialize_he(networks[0], seed)
+    if policy is None:
+        initialize_he(networks[0], seed)
     agent.initialize()  # copies the weights into the target
     return agent
+
+
+_NAMES = ("QNetwork", "TargetQNetwork")
+
+
+def _networks(
+    observation: Any,
+    action: Any,
+    hidden: Sequence[int],
+    conv: Sequence[tuple[int, int, int]] | None,
+    dueling: bool,
+) -> list[Any]:
+    """Returns a Q-network and its target."""
+    arguments = {"fc_layer_params": tuple(hidden), **front(observation, conv)}
+    kind = DuelingQNetwork if dueling else q_network.QNetwork
+    return [kind(observation, action, name=name, **arguments) for name in _NAMES]
+
+
+def _begun(observation: Any, action: Any, policy: Policy) -> list[Any]:
+    """Returns a Q-network that begins as a policy, and its target."""
+    check_choices(policy, action)
+    return [ModelNetwork(observation, policy, name) for name in _NAMES]
 
 
 def check_discrete(env: Any, name: str, action_spec: Any, action_space: Any) -> None:

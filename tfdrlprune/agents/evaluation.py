@@ -156,14 +156,19 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
         return [*self.model.agent.policy.variables(), *masks]
 
     def _sparsity(self) -> float:
-        """Returns what the masks remove: a weight that is zero by chance is not removed."""
+        """Returns what masks remove, and gates of units: what is zero by chance is not removed."""
         kernels = self._kernels()
         gone = sum(np.sum(mask.numpy() == 0.0) for mask in masks_of(kernels))
-        return float(gone / sum(math.prod(kernel.shape) for kernel in kernels))
+        share = float(gone / sum(math.prod(kernel.shape) for kernel in kernels))
+        gates = [each for each in self._actor().submodules if getattr(each, "unit_gate", False)]
+        return share + (float(np.mean(_closed(gates))) if gates else 0.0)
 
     def _kernels(self) -> list[Kernel]:
+        return find_kernels(self._actor())
+
+    def _actor(self) -> Any:
         ((actor, _),) = self.model.prunable_networks()["actor"]
-        return find_kernels(actor)
+        return actor
 
     def _returns(self) -> Array:
         assert self._envs is not None
@@ -187,3 +192,8 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
             tf.nest.pack_sequence_as(self._policy.policy_state_spec, state),
         )
         return step.action, tuple(tf.nest.flatten(step.state))
+
+
+def _closed(gates: list[Any]) -> Array:
+    """Returns bool, [units of all gates], which are closed."""
+    return np.concatenate([~gate.is_open() for gate in gates])

@@ -11,10 +11,12 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 from tf_agents.agents.ppo import ppo_agent
 from tf_agents.networks import actor_distribution_network, value_network
 
+from tfdrlprune.agents.continued_ppo import begun_actor, begun_critic
 from tfdrlprune.agents.environments import action_spec as make_action_spec
 from tfdrlprune.agents.environments import spaces_of
 from tfdrlprune.agents.environments import time_step_spec as make_time_step_spec
 from tfdrlprune.agents.networks import front, initialize_orthogonal
+from tfdrlprune.policies.form import Policy
 
 
 def ppo(  # noqa: PLR0913 (hyper-parameters)
@@ -22,6 +24,8 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
     *,
     hidden: Sequence[int] = (64, 64),
     conv: Sequence[tuple[int, int, int]] | None = None,
+    policy: Policy | None = None,
+    critic_from: ppo_agent.PPOAgent | None = None,
     seed: int = 0,
     learning_rate: float = 1e-3,
     gamma: float = 0.99,
@@ -44,6 +48,10 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
         hidden: units of the tanh layers, of actor and critic each.
         conv: for image observations, (filters, kernel size, stride) of each layer before them;
             uint8 images are scaled to [0, 1]. Several observations are flattened and joined.
+        policy: to begin with, in place of a new actor. Its normaliser stays as it is, in front of
+            a new critic too, and ``normalize_observations`` is not asked. Of a continuous action
+            the deviation is that of ``critic_from``, or 0.3 of half the action's range.
+        critic_from: an agent whose critic, with its normaliser, is copied, in place of a new one.
         seed: of the initial weights.
         learning_rate: Adam's at the start; `AgentTrainer` lowers it linearly.
         gamma: discount factor, in [0, 1].
@@ -57,7 +65,8 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
             cannot do so with int64, such as of Discrete observations, which are then left alone.
 
     Raises:
-        ValueError: the environment is unknown, or its action space is not supported.
+        ValueError: the environment is unknown, its action space is not supported, or policy or
+            critic do not fit.
     """
     observation_space, action_space = spaces_of(env)
     time_step_spec = make_time_step_spec(observation_space)
@@ -67,16 +76,22 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
             "PPO needs Discrete actions, or a Box of floats with bounds. Received: "
             f"{action_space}. Wrap the environment in an ActionWrapper that gives it one of these."
         )
+    if critic_from is not None and policy is None:
+        raise ValueError("critic_from goes with a policy to begin with. Received: policy=None.")
+    observation = time_step_spec.observation
     arguments = {
         "fc_layer_params": tuple(hidden),
         "activation_fn": tf.keras.activations.tanh,
-        **front(time_step_spec.observation, conv),
+        **front(observation, conv),
     }
-    observation = time_step_spec.observation
-    actor = actor_distribution_network.ActorDistributionNetwork(
-        observation, action_spec, **arguments
-    )
     critic = value_network.ValueNetwork(observation, **arguments)
+    if policy is None:
+        actor = actor_distribution_network.ActorDistributionNetwork(
+            observation, action_spec, **arguments
+        )
+    else:
+        actor = begun_actor(observation, action_spec, policy, critic_from)
+        critic = begun_critic(observation, critic, policy, critic_from)
     agent = ppo_agent.PPOAgent(
         time_step_spec,
         action_spec,
@@ -95,7 +110,9 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
         use_gae=True,
         use_td_lambda_return=True,
         normalize_rewards=False,  # the trainer scales rewards by the deviation of returns
+        # A policy brings its own.
         normalize_observations=normalize_observations
+        and policy is None
         and all(leaf.dtype != tf.int64 for leaf in tf.nest.flatten(observation)),
         num_epochs=1,
         compute_value_and_advantage_in_train=False,
@@ -104,8 +121,10 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
     )
     agent.initialize()
     seeds = 2 * seed, 2 * seed + 1
-    initialize_orthogonal(actor, seeds[0], last_gain=0.01)
-    initialize_orthogonal(critic, seeds[1], last_gain=1.0)
+    if policy is None:
+        initialize_orthogonal(actor, seeds[0], last_gain=0.01)
+    if critic_from is None:
+        initialize_orthogonal(critic, seeds[1], last_gain=1.0)
     return agent
 
 

@@ -13,16 +13,25 @@ from tf_agents.agents.sac import sac_agent, tanh_normal_projection_network
 from tf_agents.networks import actor_distribution_network, value_network
 
 from tfdrlprune.agents.box_action import is_one_bounded_vector
+from tfdrlprune.agents.critic_copies import critics_of, put_back, values_of
 from tfdrlprune.agents.environments import action_spec as make_action_spec
 from tfdrlprune.agents.environments import spaces_of
 from tfdrlprune.agents.environments import time_step_spec as make_time_step_spec
+from tfdrlprune.agents.internals import soft_actor_critic
 from tfdrlprune.agents.networks import front, initialize_orthogonal
+from tfdrlprune.agents.policy_networks import (
+    SquashedActor,
+    check_box,
+)
+from tfdrlprune.policies.form import Policy
 
 
 def sac(  # noqa: PLR0913 (hyper-parameters)
     env: Any,
     *,
     hidden: Sequence[int] = (256, 256),
+    policy: Policy | None = None,
+    critic_from: sac_agent.SacAgent | None = None,
     seed: int = 0,
     learning_rate: float = 3e-4,
     gamma: float = 0.99,
@@ -42,6 +51,9 @@ def sac(  # noqa: PLR0913 (hyper-parameters)
             of shape [n].
         hidden: units of the ReLU layers, of the actor and of each critic. Several observations, and
             images, are flattened and joined; uint8 is scaled to [0, 1].
+        policy: to begin with, in place of a new actor, its deviation exp(-1) before the squashing;
+            its head is a tanh to the action's bounds.
+        critic_from: an agent whose critics and their targets are copied, in place of new ones.
         seed: of the initial weights.
         learning_rate: of the three Adam optimizers of actor, critics and temperature.
         gamma: discount factor, in [0, 1].
@@ -53,7 +65,8 @@ def sac(  # noqa: PLR0913 (hyper-parameters)
             -n + sum(log((high - low) / 2)) in the environment's units.
 
     Raises:
-        ValueError: the environment is unknown, or its actions are not one bounded Box.
+        ValueError: the environment is unknown, its actions are not one bounded Box, or policy or
+            critics do not fit.
     """
     observation_space, action_space = spaces_of(env)
     time_step_spec = make_time_step_spec(observation_space)
@@ -64,14 +77,23 @@ def sac(  # noqa: PLR0913 (hyper-parameters)
             f"{action_space}. Use DQN (one Discrete) or PPO, or wrap the environment in an "
             "ActionWrapper that gives it one."
         )
-    actor, critics, targets = _networks(time_step_spec.observation, action_spec, hidden)
+    observation = time_step_spec.observation
+    if policy is None:
+        actor = _actor(observation, action_spec, hidden)
+    else:
+        check_box(policy, action_spec)
+        actor = SquashedActor(observation, policy, action_spec, deviation=float(np.exp(-1)))
+    if critic_from is None:
+        critics = _critics(observation, action_spec, hidden)
+    else:
+        critics = critics_of(soft_actor_critic(critic_from), (observation, action_spec))
     agent = sac_agent.SacAgent(
         time_step_spec,
         action_spec,
         critic_network=critics[0],
         critic_network_2=critics[1],
-        target_critic_network=targets[0],
-        target_critic_network_2=targets[1],
+        target_critic_network=critics[2],
+        target_critic_network_2=critics[3],
         actor_network=actor,
         actor_optimizer=tf.keras.optimizers.Adam(learning_rate),
         critic_optimizer=tf.keras.optimizers.Adam(learning_rate),
@@ -85,39 +107,44 @@ def sac(  # noqa: PLR0913 (hyper-parameters)
         train_step_counter=tf.Variable(0, dtype=tf.int64, trainable=False),
     )
     seeds = range(3 * seed, 3 * seed + 3)
-    # Small last weights make the first policy the same in all states.
-    for network, own, gain in zip((actor, *critics), seeds, (0.01, 1.0, 1.0), strict=True):
-        initialize_orthogonal(network, own, last_gain=gain)
+    if policy is None:
+        # Small last weights make the first policy the same in all states.
+        initialize_orthogonal(actor, seeds[0], last_gain=0.01)
+    if critic_from is None:
+        for network, own in zip(critics[:2], seeds[1:], strict=True):
+            initialize_orthogonal(network, own, last_gain=1.0)
+    targets = values_of(critics[2:])
     agent.initialize()  # copies the weights into the targets
+    if critic_from is not None:
+        put_back(critics[2:], targets)
     return agent
 
 
-def _networks(
-    observation: Any, action: Any, hidden: Sequence[int]
-) -> tuple[Any, list[Any], list[Any]]:
-    """Returns the actor, two critics and their two targets."""
-
+def _actor(observation: Any, action: Any, hidden: Sequence[int]) -> Any:
     def projection(spec: Any) -> Any:
         return tanh_normal_projection_network.TanhNormalProjectionNetwork(
             spec, std_transform=sac_agent.std_clip_transform
         )
 
-    actor = actor_distribution_network.ActorDistributionNetwork(
+    return actor_distribution_network.ActorDistributionNetwork(
         observation,
         action,
         fc_layer_params=tuple(hidden),
         continuous_projection_net=projection,
         **front(observation, None),
     )
+
+
+def _critics(observation: Any, action: Any, hidden: Sequence[int]) -> list[Any]:
+    """Returns two critics and their two targets."""
     # Not TF-Agents' CriticNetwork, which takes one observation and leaves images unscaled.
     both = (observation, action)
-    critics = [
+    return [
         value_network.ValueNetwork(
             both, fc_layer_params=tuple(hidden), name=name, **front(both, None)
         )
         for name in ("Critic1", "Critic2", "TargetCritic1", "TargetCritic2")
     ]
-    return actor, critics[:2], critics[2:]
 
 
 def _usual_entropy(action: Any) -> float:

@@ -14,16 +14,25 @@ from tf_agents.networks import encoding_network, sequential, value_network
 from tf_agents.utils import common
 
 from tfdrlprune.agents.box_action import BoxAction, is_one_bounded_vector
+from tfdrlprune.agents.critic_copies import critics_of, put_back, values_of
 from tfdrlprune.agents.environments import action_spec as make_action_spec
 from tfdrlprune.agents.environments import spaces_of
 from tfdrlprune.agents.environments import time_step_spec as make_time_step_spec
+from tfdrlprune.agents.internals import twin_delayed
 from tfdrlprune.agents.networks import front, initialize_orthogonal
+from tfdrlprune.agents.policy_networks import (
+    DeterministicActor,
+    check_box,
+)
+from tfdrlprune.policies.form import Policy
 
 
 def td3(  # noqa: PLR0913 (hyper-parameters)
     env: Any,
     *,
     hidden: Sequence[int] = (256, 256),
+    policy: Policy | None = None,
+    critic_from: td3_agent.Td3Agent | None = None,
     seed: int = 0,
     learning_rate: float = 1e-3,
     gamma: float = 0.99,
@@ -46,6 +55,8 @@ def td3(  # noqa: PLR0913 (hyper-parameters)
             of shape [n].
         hidden: units of the ReLU layers, of the actor and of each critic. Several observations, and
             images, are flattened and joined; uint8 is scaled to [0, 1].
+        policy: to begin with, in place of a new actor; its target is a copy of it.
+        critic_from: an agent whose critics and their targets are copied, in place of new ones.
         seed: of the initial weights.
         learning_rate: of the two Adam optimizers of actor and critics.
         gamma: discount factor, in [0, 1].
@@ -58,7 +69,8 @@ def td3(  # noqa: PLR0913 (hyper-parameters)
         delay: critic steps for each step of the actor and of the targets, in [1, ...).
 
     Raises:
-        ValueError: the environment is unknown, or its actions are not one bounded Box.
+        ValueError: the environment is unknown, its actions are not one bounded Box, or policy or
+            critics do not fit.
     """
     observation_space, action_space = spaces_of(env)
     time_step_spec = make_time_step_spec(observation_space)
@@ -69,8 +81,16 @@ def td3(  # noqa: PLR0913 (hyper-parameters)
             f"{action_space}. Use DQN (one Discrete) or PPO, or wrap the environment in an "
             "ActionWrapper that gives it one."
         )
-    actors = [_actor(time_step_spec.observation, action_spec, hidden, name) for name in _ACTORS]
-    critics = [_critic(time_step_spec.observation, action_spec, hidden, name) for name in _CRITICS]
+    observation = time_step_spec.observation
+    if policy is None:
+        actors = [_actor(observation, action_spec, hidden, name) for name in _ACTORS]
+    else:
+        check_box(policy, action_spec)
+        actors = [DeterministicActor(observation, policy, action_spec, name) for name in _ACTORS]
+    if critic_from is None:
+        critics = [_critic(observation, action_spec, hidden, name) for name in _CRITICS]
+    else:
+        critics = critics_of(twin_delayed(critic_from), (observation, action_spec))
     half = BoxAction(action_spec).half
     agent = td3_agent.Td3Agent(
         time_step_spec,
@@ -96,10 +116,16 @@ def td3(  # noqa: PLR0913 (hyper-parameters)
         train_step_counter=tf.Variable(0, dtype=tf.int64, trainable=False),
     )
     seeds = range(3 * seed, 3 * seed + 3)
-    # Small last weights make the first policy the same in all states.
-    for network, own, gain in zip((actors[0], *critics[:2]), seeds, (0.01, 1.0, 1.0), strict=True):
-        initialize_orthogonal(network, own, last_gain=gain)
+    if policy is None:
+        # Small last weights make the first policy the same in all states.
+        initialize_orthogonal(actors[0], seeds[0], last_gain=0.01)
+    if critic_from is None:
+        for network, own in zip(critics[:2], seeds[1:], strict=True):
+            initialize_orthogonal(network, own, last_gain=1.0)
+    targets = values_of(critics[2:])
     agent.initialize()  # copies the weights into the targets
+    if critic_from is not None:
+        put_back(critics[2:], targets)
     return agent
 
 

@@ -46,7 +46,7 @@ def from_agent(agent: Any, *, action: ArraySpec | None = None, observations: Any
     source = type(agent).__name__
     candidates = _candidates(net, nest, action, own, normalizers, source, _support(inner))
 
-    leaves = _proof_observations(nest, observations, normalizers)
+    leaves = _proof_observations(nest, observations, candidates[0].normalizers)
     if candidates[0].states:
         leaves = [leaf[:_RECURRENT_PROOF_SIZE] for leaf in leaves]
         expected = _acted_in_turn(policy, leaves)
@@ -103,7 +103,7 @@ def from_network(
         outputs = np.asarray(result)
         return candidates[0].head.action(outputs[0] if recurrent else outputs, action)
 
-    leaves = _proof_observations(observation, None, normalizers)
+    leaves = _proof_observations(observation, None, candidates[0].normalizers)
     return _proved(candidates, act(leaves), leaves)
 
 
@@ -165,7 +165,7 @@ def _parts(policy: Any) -> tuple[Any, list[ObservationNormalizer] | None]:
     if isinstance(policy, (q_policy.QPolicy, categorical_q_policy.CategoricalQPolicy)):
         return policy._q_network, None
     if isinstance(policy, actor_policy.ActorPolicy):
-        return policy._actor_network, _normalizers(policy._observation_normalizer)
+        return policy._actor_network, normalizers_of(policy._observation_normalizer)
     raise ValueError(
         f"A {type(policy).__name__} cannot be rebuilt: known are the policies of DQN (QPolicy), "
         "of C51 (CategoricalQPolicy), and of PPO, SAC and TD3 (ActorPolicy)."
@@ -181,7 +181,7 @@ def _support(policy: Any) -> list[float] | None:
     return [float(value) for value in np.asarray(policy._support)]
 
 
-def _normalizers(normalizer: Any) -> list[ObservationNormalizer] | None:
+def normalizers_of(normalizer: Any) -> list[ObservationNormalizer] | None:
     """Returns TF-Agents' observation normaliser as layers."""
     if normalizer is None:
         return None
@@ -213,11 +213,17 @@ def _candidates(
     support: list[float] | None = None,
 ) -> list[Policy]:
     """Returns what the network may be as a policy: one, or a few of which one has to be proved."""
+    from tfdrlprune.policies.model_network import ModelNetwork, copied
     from tfdrlprune.policies.rebuild import functional
     from tfdrlprune.policies.steps import steps_of
     from tfdrlprune.policies.unrolling import state_spec
 
     _check_actions(action, own)
+    if isinstance(network, ModelNetwork):
+        head = network.head
+        if head.kind == "argmax":
+            head = Head("argmax", offset=_first(action))
+        return [Policy(copied(network.model), head, nest, action, source)]
     steps, squash = unsquashed(steps_of(network))
     if support is not None:
         steps = [*steps, ExpectedValue(support)]

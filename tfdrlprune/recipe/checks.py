@@ -61,6 +61,13 @@ def check_seed(value: Any) -> None:
         raise ValueError(f"seed is a whole number from 0 on. Received: seed={value!r}.")
 
 
+def check_count(name: str, value: Any) -> None:
+    """Raises ValueError unless ``value`` is a whole number, 1 or more."""
+    check_number(name, value, whole=True)
+    if value < 1:
+        raise ValueError(f"{name} is 1 or more. Received: {name}={value!r}.")
+
+
 def check_share(name: str, value: Any) -> None:
     """Raises ValueError unless ``value`` is a number in (0, 1)."""
     check_number(name, value)

@@ -54,13 +54,22 @@ def calls_of(model: Any) -> list[Call]:
     return found
 
 
-def rebuilt(model: Any, make: Callable[[Any], Any], passed: Mapping[str, int] | None = None) -> Any:
+def rebuilt(
+    model: Any,
+    make: Callable[[Any], Any],
+    passed: Mapping[str, int] | None = None,
+    *,
+    behind: Mapping[int, Any] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> Any:
     """Returns a functional model of the same calls and names, with layers of its own.
 
     Args:
         model: functional.
         make: from each of the model's layers, but the inputs, to the new one.
         passed: names of layers that are left out; which of its inputs is passed on instead.
+        behind: layers that are put in, by the id of the model's symbolic tensor that they take.
+        shapes: of one sample of inputs that become others, by name.
 
     Raises:
         TypeError: the model is not functional.
@@ -73,7 +82,7 @@ def rebuilt(model: Any, make: Callable[[Any], Any], passed: Mapping[str, int] | 
 
     for call in calls_of(model):
         if call.is_input:
-            outputs = _input(call.layer)
+            outputs = _input(call.layer, (shapes or {}).get(call.layer.name))
         elif passed and call.layer.name in passed:
             outputs = new(call.inputs[passed[call.layer.name]])
         else:
@@ -83,7 +92,8 @@ def rebuilt(model: Any, make: Callable[[Any], Any], passed: Mapping[str, int] | 
             arguments = tf.nest.map_structure(new, (call.node.call_args, call.node.call_kwargs))
             outputs = new(call.inputs[0]) if layer is None else layer(*arguments[0], **arguments[1])
         for old, fresh in zip(call.outputs, tf.nest.flatten(outputs), strict=True):
-            tensors[id(old)] = fresh
+            more = (behind or {}).get(id(old))
+            tensors[id(old)] = fresh if more is None else more(fresh)
     inputs, outputs = (tf.nest.map_structure(new, each) for each in (model.input, model.output))
     return tf.keras.Model(inputs, outputs, name=model.name)
 
@@ -121,9 +131,21 @@ def array_of(variable: Any) -> np.ndarray[Any, Any]:
     return np.asarray(variable.numpy(), np.float64)
 
 
-def _input(layer: Any) -> Any:
+def rebuilt_inputs(model: Any) -> Any:
+    """Returns new symbolic inputs of a functional model, nested as its own."""
+    return tf.nest.map_structure(lambda each: _input(each._keras_history[0], None), model.input)
+
+
+def is_functional(model: Any) -> bool:
+    """Tells whether something is a functional Keras model, whose calls are known."""
+    # Private in Keras 2 (2.21): a Sequential that is built has it too.
+    return isinstance(model, tf.keras.Model) and bool(getattr(model, "_is_graph_network", False))
+
+
+def _input(layer: Any, changed: tuple[int, ...] | None) -> Any:
     config = layer.get_config()
-    size, *shape = config["batch_input_shape"]
+    size, *own = config["batch_input_shape"]
+    shape = own if changed is None else changed
     return tf.keras.Input(shape, batch_size=size, name=config["name"], dtype=config["dtype"])
 
 
@@ -139,8 +161,7 @@ def _call(node: Any) -> Call:
 
 
 def _check_functional(model: Any) -> None:
-    # Private in Keras 2 (2.21): a Sequential that is built has it too.
-    if not getattr(model, "_is_graph_network", False):
+    if not is_functional(model):
         raise TypeError(
             "Units are found in a functional Keras model, whose calls are known. Received: "
             f"{type(model).__name__}. Build it with tf.keras.Model(inputs, outputs); a TF-Agents "

@@ -43,5 +43,7 @@ def savings(graph: Graph) -> dict[str, Array]:
 
 
 def _places(call: Call) -> int:
-    tensor = call.inputs[0] if hasattr(call.layer, "cell") else call.outputs[0]
+    # A transposed convolution multiplies its kernel at every place that it reads.
+    at_inputs = hasattr(call.layer, "cell") or type(call.layer).__name__.endswith("Transpose")
+    tensor = call.inputs[0] if at_inputs else call.outputs[0]
     return math.prod(shape_of(tensor)[:-1])

@@ -9,7 +9,7 @@ are added or multiplied go together. The idea of grouping coupled channels is th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,9 @@ import numpy as np
 from tfdrlprune.recipe.checks import did_you_mean
 from tfdrlprune.structure.calls import Call, calls_of, shape_of
 from tfdrlprune.structure.identities import Array, Identities
+from tfdrlprune.structure.inlining import inlined
 from tfdrlprune.structure.rules import rule_of
+from tfdrlprune.structure.states import states_of, tie_states
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +90,7 @@ class Graph:
         reasons: why a unit may not go, by its number.
         made: the numbers of each layer's units, by the layer's name.
         calls: of the model's layers.
+        states: for each input that is a recurrent state, the output that is its next value.
     """
 
     model: Any
@@ -96,6 +99,7 @@ class Graph:
     reasons: dict[int, str]
     made: dict[str, Array]
     calls: tuple[Call, ...]
+    states: dict[str, str]
     _tensors: dict[int, Array]
     _consumed: frozenset[int]
     _count: int
@@ -162,11 +166,22 @@ class Graph:
         return tuple(found)
 
 
-def groups_of(model: Any) -> Graph:
+def groups_of(model: Any, states: Mapping[str, str] | None = None) -> Graph:
     """Returns the dependency graph of a functional Keras model.
+
+    Models inside it are laid open: their layers stand in `Graph.model` under both names, joined by
+    ``_``, and with weights of their own.
+
+    Args:
+        model: functional.
+        states: for each input that is a recurrent state, the name of the output that is its next
+            value. Its units go together with that output's, and with the layer's; others of the
+            model's inputs and outputs stay as they are. None for a policy's: inputs that have an
+            output called ``next_`` and their name.
 
     Raises:
         TypeError: the model is not functional.
+        ValueError: a state is no input or no output, or they have different shapes.
 
     Example:
         >>> inputs = tf.keras.Input((3,))
@@ -180,19 +195,23 @@ def groups_of(model: Any) -> Graph:
         >>> graph.parameters(), graph.parameters(removed=graph.group("hidden").units[:1])
         (26, 20)
     """
+    model = inlined(model)
+    handed = states_of(model, states)
     calls = calls_of(model)
     book = Identities()
     tensors: dict[int, Array] = {}
     for call in calls:
         if call.is_input:
-            traced = [_input(call, book)]
+            traced = [_input(call, book, handed)]
         else:
             inputs = [book.rooted(tensors[id(tensor)]) for tensor in call.inputs]
             traced = rule_of(call.layer).trace(call, inputs, book)
         for tensor, units in zip(call.outputs, traced, strict=True):
             tensors[id(tensor)] = units
-    for tensor in tf.nest.flatten(model.outputs):
-        book.consume(tensors[id(tensor)], "they are outputs of the model")
+    for name, tensor in zip(model.output_names, tf.nest.flatten(model.outputs), strict=True):
+        if name not in handed.values():
+            book.consume(tensors[id(tensor)], "they are outputs of the model")
+    tie_states(model, handed, tensors, book)
     roots, reasons = book.roots(), book.reasons()
     layers = {call.layer.name: call.layer for call in calls}
     axes = tuple(
@@ -207,16 +226,18 @@ def groups_of(model: Any) -> Graph:
         reasons,
         made,
         tuple(calls),
+        handed,
         {key: roots[units] for key, units in tensors.items()},
         book.consumed(),
         len(roots),
     )
 
 
-def _input(call: Call, book: Identities) -> Array:
+def _input(call: Call, book: Identities, states: Mapping[str, str]) -> Array:
     shape = shape_of(call.outputs[0])
     units = book.new(math.prod(shape)).reshape(shape)
-    book.fix(units, f"the model's input {call.layer.name} holds them")
+    if call.layer.name not in states:
+        book.fix(units, f"the model's input {call.layer.name} holds them")
     return units
 
 

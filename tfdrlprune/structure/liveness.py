@@ -55,21 +55,40 @@ class Facts:
 def facts_of(graph: Graph, seed: int) -> Facts:
     """Returns all reads of a model, and the constants among its tensors.
 
-    A constant has to follow from the weights, and to show on random inputs.
+    A constant has to follow from the weights, and to show on random inputs. States begin at zero,
+    and those stay there that come out as zero as long as they go in as zero.
 
     Args:
         graph: of the model.
         seed: of the random inputs.
     """
+    outputs = dict(zip(graph.model.output_names, graph.model.outputs, strict=True))
+    inputs = dict(zip(graph.model.input_names, graph.model.inputs, strict=True))
+    zero = {name: np.ones(shape_of(inputs[name]), bool) for name in graph.states}
+    while True:
+        facts = _facts_of(graph, seed, zero)
+        after = {name: facts.constants[id(outputs[end])] for name, end in graph.states.items()}
+        still = {name: zero[name] & (after[name] == 0) for name in zero}
+        if all(np.array_equal(still[name], zero[name]) for name in zero):
+            return facts
+        zero = still
+
+
+def _facts_of(graph: Graph, seed: int, zero: dict[str, Array]) -> Facts:
+    """Returns the facts where some units of states are always zero."""
     tensors = {id(t): t for call in graph.calls for t in call.outputs}
     inputs = random_inputs(graph.model, 4, seed)
+    for name, array in zip(graph.model.input_names, inputs, strict=True):
+        if name in zero:
+            array[:, zero[name]] = 0
     values = dict(zip(tensors, values_of(graph.model, list(tensors.values()), inputs), strict=True))
     known: dict[int, Array] = {}
     uses: list[Use] = []
     times = Counter(id(call.layer) for call in graph.calls)
     for call in graph.calls:
         if call.is_input:
-            known |= {id(t): np.full(shape_of(t), np.nan) for t in call.outputs}
+            none = np.zeros(shape_of(call.outputs[0]), bool)
+            known[id(call.outputs[0])] = np.where(zero.get(call.layer.name, none), 0.0, np.nan)
             continue
         rule = rule_of(call.layer)
         before = [known[id(tensor)] for tensor in call.inputs]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfdrlprune._tf import tf
@@ -78,6 +78,31 @@ def given_inputs(model: Any, observations: Any) -> list[Array] | None:
                 f"or more. Received: {array.shape}."
             )
     return found
+
+
+def with_states(model: Any, observations: Any, states: Mapping[str, str]) -> Any:
+    """Returns observations as `given_inputs` takes them, states that were left out at zero.
+
+    Args:
+        model: functional.
+        observations: of the inputs that are no states, or of all.
+        states: by the input's name.
+    """
+    if observations is None or not states:
+        return observations
+    if not isinstance(observations, dict):
+        names = [name for name in model.input_names if name not in states]
+        several = isinstance(observations, list | tuple)
+        if several and len(observations) == len(model.inputs):
+            return observations
+        observations = dict(zip(names, observations if several else [observations], strict=False))
+    rows = max((len(each) for each in observations.values()), default=0)
+    zeros = {
+        name: np.zeros((rows, *tensor.shape[1:]), np.float32)
+        for name, tensor in zip(model.input_names, tf.nest.flatten(model.inputs), strict=True)
+        if name in states
+    }
+    return zeros | observations
 
 
 def values_of(model: Any, tensors: Sequence[Any], inputs: Sequence[Array]) -> list[Array]:

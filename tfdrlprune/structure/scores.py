@@ -16,7 +16,7 @@ from tfdrlprune.recipe.checks import check_choice
 from tfdrlprune.structure.graph import Axis, Graph, Group
 from tfdrlprune.structure.identities import Array
 
-_AGGREGATES: dict[str, Callable[[Array], Array]] = {
+AGGREGATES: dict[str, Callable[[Array], Array]] = {
     "mean": lambda slices: np.mean(slices, axis=0),
     "max": lambda slices: np.max(slices, axis=0),
     "sum": lambda slices: np.sum(slices, axis=0),
@@ -110,7 +110,7 @@ def activation(
     Raises:
         ValueError: a layer's outputs are missing, or have other units than the layer.
     """
-    check_choice("aggregate", aggregate, _AGGREGATES)
+    check_choice("aggregate", aggregate, AGGREGATES)
     found = {}
     for group in graph.groups:
         rows = []
@@ -134,7 +134,7 @@ def _aggregated(
     graph: Graph, aggregate: str, score: Callable[[Axis, Array], Array]
 ) -> dict[str, Array]:
     """Returns [units] by group, of a function from an axis and its slices' units to [units]."""
-    check_choice("aggregate", aggregate, _AGGREGATES)
+    check_choice("aggregate", aggregate, AGGREGATES)
     found = {}
     for group in graph.groups:
         rows = []
@@ -152,7 +152,7 @@ def _aggregated(
 def _of_units(rows: Array, aggregate: str) -> Array:
     """Returns [units] of [slices, units], where NaN stands for a slice that a unit has not."""
     return np.array(
-        [float(_AGGREGATES[aggregate](unit[~np.isnan(unit)])) for unit in rows.T], np.float64
+        [float(AGGREGATES[aggregate](unit[~np.isnan(unit)])) for unit in rows.T], np.float64
     )
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfdrlprune.recipe.checks import check_choice, check_number, check_sparsity
+from tfdrlprune.recipe.checks import check_choice, check_count, check_sparsity
 from tfdrlprune.structure.costs import savings
 from tfdrlprune.structure.graph import Graph, Group
 from tfdrlprune.structure.identities import Array
 
-_SHARES = ("layer", "global", "latency")
-_COUNTS = ("units", "parameters")
+SHARES = ("layer", "global", "latency")
+COUNTS = ("units", "parameters")
 
 
 def select(
@@ -26,12 +26,13 @@ def select(
     share: str = "layer",
     of: str = "units",
     multiple: int = 1,
+    least: int = 1,
 ) -> dict[str, Array]:
     """Returns the indices of the units that go, ascending, by group; as `shrink` takes them.
 
     In every group those with the lowest scores go, of equal ones the first. Units that may not go
-    stay, and of every layer the unit with the highest score. What goes in total is as near to what
-    was asked as whole units allow.
+    stay, and of every layer the ``least`` with the highest scores. What goes in total is as near to
+    what was asked as whole units allow.
 
     Args:
         graph: of the model.
@@ -43,18 +44,18 @@ def select(
             that the unit saves.
         of: "units" or "parameters".
         multiple: what stays of a group is rounded up to a multiple of it, such as 8 or 16.
+        least: units of each layer that stay, 1 or more.
 
     Raises:
         ValueError: an argument is out of range, scores do not fit the graph, or so many parameters
             cannot go; says how many can.
     """
     check_sparsity(sparsity)
-    check_choice("share", share, _SHARES)
-    check_choice("of", of, _COUNTS)
-    check_number("multiple", multiple, whole=True)
-    if multiple < 1:
-        raise ValueError(f"multiple is 1 or more. Received: multiple={multiple!r}.")
-    queues = [_queue(graph, group, scores) for group in graph.groups if group.free.any()]
+    check_choice("share", share, SHARES)
+    check_choice("of", of, COUNTS)
+    for name, value in (("multiple", multiple), ("least", least)):
+        check_count(name, value)
+    queues = [_queue(graph, group, scores, least) for group in graph.groups if group.free.any()]
     states = _by_layer(queues) if share == "layer" else _by_score(graph, queues, share)
 
     def removed(state: tuple[int, ...]) -> list[Array]:
@@ -95,7 +96,7 @@ class _Queue:
         return np.sort(self.order[: size - stay])
 
 
-def _queue(graph: Graph, group: Group, scores: Mapping[str, Array]) -> _Queue:
+def _queue(graph: Graph, group: Group, scores: Mapping[str, Array], least: int) -> _Queue:
     given = np.asarray(scores.get(group.name, ()), np.float64)
     if given.shape != group.units.shape or not np.isfinite(given).all():
         raise ValueError(
@@ -103,8 +104,9 @@ def _queue(graph: Graph, group: Group, scores: Mapping[str, Array]) -> _Queue:
             f"Received: {given.shape if group.name in scores else 'none'}."
         )
     best = {
-        int(max(ids, key=lambda i: given[i]))
+        int(i)
         for ids in (np.searchsorted(group.units, graph.made[name]) for name in group.layers)
+        for i in sorted(ids, key=lambda i: -given[i])[:least]
     }
     free = [i for i in np.flatnonzero(group.free) if int(i) not in best]
     return _Queue(group, given, np.array(sorted(free, key=lambda i: given[i]), int))

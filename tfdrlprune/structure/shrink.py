@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from tfdrlprune.structure.calls import copied
+from tfdrlprune.structure.folding import fold
 from tfdrlprune.structure.graph import Graph, groups_of
 from tfdrlprune.structure.identities import Array
 from tfdrlprune.structure.liveness import Use, facts_of, live_units
-from tfdrlprune.structure.probe import given_inputs
+from tfdrlprune.structure.probe import given_inputs, with_states
 from tfdrlprune.structure.proof import prove
-from tfdrlprune.structure.smaller import smaller
+from tfdrlprune.structure.smaller import cut_of, smaller
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class Shrunk:
         deviation: largest difference of an output from the masked model's.
         exact: whether all that went was zeros: terms that are zero were left out of sums, so that
             the two models are equal but for the order in which the machine adds. Otherwise
-            constants moved into biases, which round.
+            constants moved into biases, or gates into weights, which round.
         messages: sentences on which units stay, and why.
         unused_inputs: indices of the features, in C order, that no unit reads, by the input's name.
     """
@@ -54,6 +55,7 @@ def shrink(
     remove: Mapping[str, Any] | None = None,
     observations: Any = None,
     *,
+    states: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> Shrunk:
     """Returns a model without some of its units that gives what the model gives with those closed.
@@ -61,15 +63,19 @@ def shrink(
     A unit is closed when all that makes it is zero, in every gate and in all layers of its group:
     incoming weights and biases, and what normalisations and depthwise filters add. What it then
     puts out is a constant, the activation at zero; where that is not zero, the bias of the layer
-    that reads it takes it over. Without ``remove``, what goes is what is dead already: units that
-    no output depends on, and units that are constant. One unit of every layer stays.
+    that reads it takes it over. Gates that stay become part of the weights beside them. Without
+    ``remove``, what goes is what is dead already: units that no output depends on, and units that
+    are constant, such as those with a closed gate. One unit of every layer stays.
 
     Args:
         model: functional; it is left alone.
         remove: for each group, named by one of its layers, the indices of the units that go, as
             `Group.units` counts them. None for those that are dead.
         observations: for the proof beside random inputs; an array, a list of one for each input, or
-            a dictionary by the inputs' names.
+            a dictionary by the inputs' names. States may be left out, and are then zero.
+        states: for each input that is a recurrent state, which begins at zero, the name of the
+            output that is its next value; None as `groups_of` takes it. Both become narrower with
+            the units.
         seed: of the random inputs.
 
     Raises:
@@ -78,13 +84,13 @@ def shrink(
             be left, or the smaller model does not do the same (to 1e-5 of the largest output, where
             that exceeds 1); says which.
     """
-    original = groups_of(model)
-    given = given_inputs(model, observations)
+    original = groups_of(model, states)
+    given = given_inputs(model, with_states(model, observations, original.states))
     chosen = None if remove is None else _chosen(original, remove)
-    reference = copied(model)
+    reference = copied(original.model)
     if chosen is not None:
-        _close(groups_of(reference), chosen)
-    graph = groups_of(reference)
+        _close(groups_of(reference, states), chosen)
+    graph = groups_of(reference, states)
     uses = facts_of(graph, seed).uses
     live = live_units(uses, ~chosen if chosen is not None else _fixed(graph))
     removed, silent = _removed(graph, live)
@@ -92,7 +98,9 @@ def shrink(
     kept, messages = _kept(graph, uses, live, chosen)
     messages = [*graph.messages(), *messages]
     messages += [f"{name}: nothing that changes comes of it; one unit stays." for name in silent]
-    small = smaller(graph, uses, removed, muted)
+    folded = fold(smaller(graph, uses, removed, muted))
+    small = folded.model
+    messages += [f"{name} stays: no weight beside it can stand for it." for name in folded.stayed]
     return Shrunk(
         small,
         _by_group(graph, removed),
@@ -100,26 +108,30 @@ def shrink(
         _widths(graph, removed),
         original.parameters(),
         small.count_params(),
-        prove(reference, small, given, seed),
-        _only_zeros(graph, uses, np.union1d(removed, muted)),
+        prove(reference, small, given, seed, cut_of(graph, removed)),
+        folded.exact and _only_zeros(graph, uses, np.union1d(removed, muted)),
         tuple(messages),
-        unused_inputs(small),
+        unused_inputs(small, states),
     )
 
 
-def unused_inputs(model: Any) -> dict[str, Array]:
+def unused_inputs(model: Any, states: Mapping[str, str] | None = None) -> dict[str, Array]:
     """Returns the features of a functional model's inputs that no unit reads, by input.
+
+    Args:
+        model: functional.
+        states: as `shrink` takes them; they are no features.
 
     Returns:
         Indices in C order of one sample; inputs of which all are read are left out.
     """
-    graph = groups_of(model)
+    graph = groups_of(model, states)
     uses = facts_of(graph, 0).uses
     rows = [use.read.rows[(use.read.strength > 0).any(axis=1)] for use in uses]
     read = np.unique(np.concatenate([np.array([], int), *rows]))
     found: dict[str, Array] = {}
     for call in graph.calls:
-        if call.is_input:
+        if call.is_input and call.layer.name not in graph.states:
             units = np.ravel(graph.units_in(call.outputs[0]))
             unused = np.flatnonzero(~np.isin(units, read) & ~graph.consumed(units))
             found |= {call.layer.name: unused} if unused.size else {}

@@ -11,16 +11,15 @@ from tfdrlprune._tf import tf
 import numpy as np
 
 from tfdrlprune.structure.calls import Call, calls_of, from_config, rebuilt, set_weights, weights_of
+from tfdrlprune.structure.folding import fold
+from tfdrlprune.structure.forwarding import IDLE, forwarded, normalisation
 from tfdrlprune.structure.graph import groups_of
 from tfdrlprune.structure.identities import Array
+from tfdrlprune.structure.inlining import inlined
 from tfdrlprune.structure.liveness import facts_of
 from tfdrlprune.structure.probe import given_inputs
 from tfdrlprune.structure.proof import prove
 
-_IDLE = (
-    *("Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise", "ActivityRegularization"),
-    *("SpatialDropout1D", "SpatialDropout2D", "Identity"),
-)
 _FOLDABLE = (
     *("Dense", "Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D"),
     *("SeparableConv1D", "SeparableConv2D"),
@@ -34,7 +33,8 @@ class Simplified:
     Attributes:
         model: functional, with layers of its own.
         gone: names of the layers that were left out.
-        folded: names of the normalisations that became weights of the layer before, which round.
+        folded: names of the gates and normalisations that became weights of the layer before or of
+            those after, which round.
         parameters_before: numbers in all weights.
         parameters_after: those of the simpler model.
         deviation: largest difference of an output.
@@ -52,9 +52,9 @@ def simplify(model: Any, observations: Any = None, *, seed: int = 0) -> Simplifi
     """Returns a model without layers that do nothing when it acts.
 
     Dropout and noise; linear activations; Dense and 1x1 convolutions that are the identity; sums
-    with one branch that is always zero, and that branch; batch normalisations right behind a linear
-    layer, which become its weights. Layers that give an output of the model stay, as it is known
-    by their names.
+    with one branch that is always zero, and that branch; gates, and batch normalisations, which
+    become weights of the linear layer before them or of those that read them. Layers that give an
+    output of the model stay, as it is known by their names.
 
     Args:
         model: functional; it is left alone.
@@ -66,17 +66,20 @@ def simplify(model: Any, observations: Any = None, *, seed: int = 0) -> Simplifi
         ValueError: the simpler model does not do the same, to 1e-5.
     """
     given = given_inputs(model, observations)
+    original, model = model, inlined(model)
     simple = _without(model, {**_idle(model), **_zero_branches(model, seed)})
-    folded = _normalisations(simple)
-    simple = _folded(simple, folded)
+    gates = fold(simple)
+    behind = _normalisations(gates.model)
+    simple, before = _forward(_folded(gates.model, behind))
+    folded = (*gates.gone, *(normalisation.name for _, normalisation in behind), *before)
     left = {layer.name for layer in simple.layers}
     return Simplified(
         simple,
         tuple(layer.name for layer in model.layers if layer.name not in left),
-        tuple(normalisation.name for _, normalisation in folded),
+        folded,
         model.count_params(),
         simple.count_params(),
-        prove(model, simple, given, seed),
+        prove(original, simple, given, seed),
     )
 
 
@@ -91,7 +94,7 @@ def _idle(model: Any) -> dict[str, int]:
 
 def _is_identity(layer: Any) -> bool:
     kind = type(layer).__name__
-    if kind in _IDLE:
+    if kind in IDLE:
         return True
     if getattr(layer, "activation", None) is not tf.keras.activations.linear:
         return False
@@ -169,6 +172,22 @@ def _folded(model: Any, pairs: list[tuple[Any, Any]]) -> Any:
     merged = {maker.name: _weights(maker, normalisation) for maker, normalisation in pairs}
     set_weights(simple, weights_of(model) | merged)
     return simple
+
+
+def _forward(model: Any) -> tuple[Any, tuple[str, ...]]:
+    """Returns a model without the normalisations that those who read them can do without; names."""
+    times = Counter(id(call.layer) for call in calls_of(model))
+    affine = {
+        call.layer.name: normalisation(call.layer)
+        for call in calls_of(model)
+        if _is_normalisation(call)
+        and times[id(call.layer)] == 1
+        and call.layer.name not in model.output_names
+    }
+    weights = forwarded(model, affine)
+    simple = rebuilt(model, lambda layer: from_config(layer, {}), dict.fromkeys(affine, 0))
+    set_weights(simple, weights_of(model) | weights)
+    return simple, tuple(affine)
 
 
 def _weights(layer: Any, normalisation: Any) -> list[Array]:

@@ -10,6 +10,7 @@ from tfdrlprune.structure.calls import from_config, rebuilt, set_weights, weight
 from tfdrlprune.structure.graph import Graph
 from tfdrlprune.structure.identities import Array
 from tfdrlprune.structure.liveness import Use
+from tfdrlprune.structure.proof import Cut
 from tfdrlprune.structure.rules import rule_of
 
 
@@ -37,9 +38,32 @@ def smaller(graph: Graph, uses: list[Use], removed: Array, silent: Array) -> Any
             changes["target_shape"] = shapes[layer.name]
         return from_config(layer, changes)
 
-    model = rebuilt(graph.model, make)
+    model = rebuilt(graph.model, make, shapes=_narrower(graph, removed))
     set_weights(model, _weights(graph, moved, removed, silent))
     return model
+
+
+def cut_of(graph: Graph, removed: Array) -> Cut:
+    """Returns what is left of the states, in the order of inputs and outputs."""
+    model = graph.model
+    inputs, outputs = (
+        {
+            index: ~np.isin(graph.units_in(tensor), removed)
+            for index, (name, tensor) in enumerate(zip(names, tensors, strict=True))
+            if name in chosen
+        }
+        for names, tensors, chosen in (
+            (model.input_names, model.inputs, set(graph.states)),
+            (model.output_names, model.outputs, set(graph.states.values())),
+        )
+    )
+    return Cut(inputs, outputs)
+
+
+def _narrower(graph: Graph, removed: Array) -> dict[str, tuple[int, ...]]:
+    """Returns the new shapes of states, by the input's name."""
+    kept = cut_of(graph, removed).inputs
+    return {graph.model.input_names[index]: (int(each.sum()),) for index, each in kept.items()}
 
 
 def _moved(uses: list[Use], removed: Array) -> dict[str, Array]:

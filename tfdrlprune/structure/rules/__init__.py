@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from tfdrlprune.structure.gates import is_gate
 from tfdrlprune.structure.rules import channelwise, joining, makers, recurrent
 from tfdrlprune.structure.rules.base import OverUnits, Read, Rule
 
-__all__ = ["Read", "Rule", "rule_of"]
+__all__ = ["Read", "Rule", "follows_units", "rule_of"]
 
 _ELEMENTWISE = (
     *("Activation", "ReLU", "LeakyReLU", "ELU", "ThresholdedReLU", "Identity", "Rescaling"),
@@ -30,6 +31,8 @@ _RULES: dict[str, Rule] = {
     "Conv2D": makers.Maker(),
     "SeparableConv1D": makers.Separable(),
     "SeparableConv2D": makers.Separable(),
+    "Conv1DTranspose": makers.Transposed(),
+    "Conv2DTranspose": makers.Transposed(),
     "DepthwiseConv1D": channelwise.Depthwise(),
     "DepthwiseConv2D": channelwise.Depthwise(),
     "LSTM": recurrent.Recurrent(),
@@ -49,13 +52,26 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(_PLACES, channelwise.Places()),
 }
 
+_GATED = channelwise.Gated()
+
 
 def rule_of(layer: Any) -> Rule:
     """Returns the rule of a layer's kind.
 
-    A layer of a user's own whose class says ``elementwise = True`` takes each number on its own.
+    Of TimeDistributed only pooling is known here; `inlined` makes the others plain layers. A layer
+    of a user's own whose class says ``elementwise = True`` takes each number on its own.
     """
+    if is_gate(layer):
+        return _GATED
+    if type(layer).__name__ == "TimeDistributed" and type(layer.layer).__name__ in _PLACES:
+        return channelwise.PlacesOverTime()
     kind = type(layer)
     if kind.__module__.split(".")[0] in ("tf_keras", "keras"):
         return _RULES.get(kind.__name__, Rule())
     return channelwise.Elementwise() if getattr(kind, "elementwise", False) is True else Rule()
+
+
+def follows_units(layer: Any) -> bool:
+    """Tells whether a layer normalises or activates each channel by itself, at its place."""
+    own = (channelwise.Elementwise, channelwise.BatchNormalization, channelwise.PRelu)
+    return isinstance(rule_of(layer), own)

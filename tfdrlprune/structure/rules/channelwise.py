@@ -60,6 +60,14 @@ class Places(Rule):
         return [spread(steady(inputs[0]), call.outputs[0])]
 
 
+class PlacesOverTime(Places):
+    """The same at every time step."""
+
+    def why_not(self, call: Call) -> str:
+        """Returns why, for channels out of place."""
+        return channels_first(call.layer.layer)
+
+
 class BatchNormalization(Rule):
     """Batch normalization over the last axis: four numbers for each channel."""
 
@@ -82,6 +90,27 @@ class BatchNormalization(Rule):
         if call.layer.gamma is not None:
             units = units | (array_of(call.layer.gamma) == 0)
         return [spread(units, call.outputs[0])]
+
+
+class Gated(Rule):
+    """Gates: each channel times a number of its own."""
+
+    def follow(self, call: Call, inputs: list[Array], book: Identities) -> list[Array]:
+        """Returns the units that come in."""
+        units = book.along_last(inputs[0], call.layer)
+        for variable in call.layer.weights:
+            if variable.shape.rank:
+                book.weight(call.layer, variable, 0, units, "follows")
+        return [spread(units, call.outputs[0])]
+
+    def why_not(self, call: Call) -> str:
+        """Returns nothing: a gate takes any tensor."""
+        return ""
+
+    def constant(self, call: Call, inputs: list[Array], reads: list[Read]) -> list[Array]:
+        """Returns channels that are constant, or closed."""
+        closed = call.layer.values() == 0
+        return [spread(steady(inputs[0]) | closed, call.outputs[0])]
 
 
 class Depthwise(Rule):
@@ -139,14 +168,14 @@ class Rearranged(Rule):
 
     def follow(self, call: Call, inputs: list[Array], book: Identities) -> list[Array]:
         """Returns the units that come in, where the layer takes them."""
-        return [book.square(_moved(call.layer, inputs[0]))]
+        return [book.square(moved(call.layer, inputs[0]))]
 
     def constant(self, call: Call, inputs: list[Array], reads: list[Read]) -> list[Array]:
         """Returns what comes in, where the layer takes it."""
-        return [_moved(call.layer, known(inputs[0]))]
+        return [moved(call.layer, known(inputs[0]))]
 
 
-def _moved(layer: Any, array: Array) -> Array:
+def moved(layer: Any, array: Array) -> Array:
     """Returns what a layer without weights makes of an array as one sample."""
     config = layer.get_config() | {"dtype": "int64"}
     moved: Array = (

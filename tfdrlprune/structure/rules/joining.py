@@ -14,15 +14,15 @@ class Concatenate(Rule):
 
     def why_not(self, call: Call) -> str:
         """Returns why, for the axis of the batch."""
-        return "it joins batches" if _axis(call) < 0 else ""
+        return "it joins batches" if axis_of(call) < 0 else ""
 
     def follow(self, call: Call, inputs: list[Array], book: Identities) -> list[Array]:
         """Returns the units of all inputs; off the last axis, they stand on top of each other."""
-        return [book.square(np.concatenate(inputs, axis=_axis(call)))]
+        return [book.square(np.concatenate(inputs, axis=axis_of(call)))]
 
     def constant(self, call: Call, inputs: list[Array], reads: list[Read]) -> list[Array]:
         """Returns what comes in."""
-        return [np.concatenate([known(each) for each in inputs], axis=_axis(call))]
+        return [np.concatenate([known(each) for each in inputs], axis=axis_of(call))]
 
 
 class Merge(Rule):
@@ -63,6 +63,7 @@ class Multiply(Merge):
         return [super().constant(call, inputs, reads)[0] | zero]
 
 
-def _axis(call: Call) -> int:
+def axis_of(call: Call) -> int:
+    """Returns the axis of one sample along which a layer joins its inputs."""
     axis = int(call.layer.axis)
     return (axis if axis >= 0 else axis + len(call.inputs[0].shape)) - 1

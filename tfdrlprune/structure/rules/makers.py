@@ -24,6 +24,8 @@ class Maker(Rule):
     """A layer with a unit for each output of its kernel, last axis but one: what it reads."""
 
     width = "filters"
+    # Of the last kernel, whose units its axes are.
+    reads_axis, makes_axis = -2, -1
 
     def why_not(self, call: Call) -> str:
         """Returns why, for activations over several units, groups and channels out of place."""
@@ -46,8 +48,8 @@ class Maker(Rule):
 
     def weigh(self, layer: Any, rows: Array, columns: Array, book: Identities) -> None:
         """Notes whose the axes of the kernels are."""
-        book.weight(layer, layer.kernel, -2, rows, "reads")
-        book.weight(layer, layer.kernel, -1, columns, "makes")
+        book.weight(layer, layer.kernel, self.reads_axis, rows, "reads")
+        book.weight(layer, layer.kernel, self.makes_axis, columns, "makes")
 
     def matrix(self, layer: Any) -> tuple[Array, Array]:
         """Returns `Read.weights` and `Read.strength`."""
@@ -59,14 +61,18 @@ class Maker(Rule):
         """Returns at how many places an output reads."""
         return math.prod(layer.kernel.shape[:-2])
 
+    def folds(self, layer: Any) -> bool:
+        """Returns whether a constant input adds the same at every place."""
+        # At a border that is padded with zeros a constant input is no constant.
+        return getattr(layer, "padding", "valid") == "valid" or self.window(layer) == 1
+
     def reads(self, call: Call, inputs: list[Array], outputs: list[Array]) -> list[Read]:
         """Returns the one read of the kernel."""
         rows, columns = inputs[0].reshape(-1, inputs[0].shape[-1])[0], np.ravel(outputs[0])
         columns = columns[: outputs[0].shape[-1]]
         weights, strength = self.matrix(call.layer)
-        # At a border that is padded with zeros a constant input is no constant.
-        inside = getattr(call.layer, "padding", "valid") == "valid" or self.window(call.layer) == 1
-        return [Read(call.layer, call.inputs[0], rows, columns, weights, strength, inside)]
+        folds = self.folds(call.layer)
+        return [Read(call.layer, call.inputs[0], rows, columns, weights, strength, folds)]
 
     def constant(self, call: Call, inputs: list[Array], reads: list[Read]) -> list[Array]:
         """Returns units that read constants only."""
@@ -104,3 +110,18 @@ class Separable(Maker):
             np.einsum("cm,cmf->cf", deep.sum(axis=window), point),
             np.einsum("cm,cmf->cf", np.abs(deep).sum(axis=window), np.abs(point)),
         )
+
+
+class Transposed(Maker):
+    """Transposed convolutions: the kernel has its outputs before its inputs."""
+
+    reads_axis, makes_axis = -1, -2
+
+    def matrix(self, layer: Any) -> tuple[Array, Array]:
+        """Returns `Read.weights` and `Read.strength`."""
+        weights, strength = super().matrix(layer)
+        return weights.T, strength.T
+
+    def folds(self, layer: Any) -> bool:
+        """Returns False: at how many places an input is read differs from place to place."""
+        return False

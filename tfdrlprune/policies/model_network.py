@@ -1,0 +1,100 @@
+"""A policy's model as a TF-Agents network, so that it can be trained on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfdrlprune._tf import tf
+from tfdrlprune._tf_agents import tf_agents  # noqa: F401  must come before its parts
+
+# isort: split
+from tf_agents.networks import network
+from tf_agents.networks import utils as network_utils
+from tf_agents.utils import nest_utils
+
+from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.tensor_specs import observation_nest
+from tfdrlprune.specs import flatten
+
+
+class ModelNetwork(network.Network):
+    """The outputs of a policy's model, by weights of its own.
+
+    Args:
+        input_tensor_spec: nest of the observation's specs.
+        policy: whose model it is; its weights are copied.
+        name: of the network.
+
+    Attributes:
+        model: functional, from observation to the policy's outputs; what is trained is part of it.
+        head: how the outputs become the action.
+
+    Raises:
+        ValueError: the policy takes other observations, or is recurrent.
+    """
+
+    def __init__(self, input_tensor_spec: Any, policy: Policy, name: str = "ModelNetwork"):
+        super().__init__(input_tensor_spec=input_tensor_spec, state_spec=(), name=name)
+        self._order = _order(input_tensor_spec, policy)
+        self.model = copied(policy.model)
+        self.head = policy.head
+
+    def copy(self, **changes: Any) -> ModelNetwork:
+        """Returns a network of the same build, with the policy's weights."""
+        return type(self)(**{**self._saved_kwargs, **changes})
+
+    @property
+    def output_layers(self) -> list[Any]:
+        """Nothing of its own: the model's outputs are known."""
+        return []
+
+    def call(
+        self,
+        observation: Any,
+        step_type: Any = None,
+        network_state: Any = (),
+        training: bool = False,
+    ) -> tuple[Any, Any]:
+        """Returns what `emit` makes of the model's outputs, and the state as it came."""
+        outer = nest_utils.get_outer_rank(observation, self.input_tensor_spec)
+        squash = network_utils.BatchSquash(outer)
+        leaves = [squash.flatten(leaf) for leaf in tf.nest.flatten(observation)]
+        ordered = [leaves[index] for index in self._order]
+        outputs = self.outputs(ordered if len(ordered) > 1 else ordered[0], training)
+        return self.emit(tf.nest.map_structure(squash.unflatten, outputs)), network_state
+
+    def outputs(self, leaves: Any, training: bool) -> Any:
+        """Returns what is trained of the model, [batch, ...], for one tensor or a list of them."""
+        return self.model(leaves, training=training)
+
+    def emit(self, outputs: Any) -> Any:
+        """Returns what the network gives, of outputs [outer..., ...]."""
+        return outputs
+
+
+def copied(model: Any) -> Any:
+    """Returns a functional model with the same weights in layers of its own."""
+    copy = tf.keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _order(spec: Any, policy: Policy) -> list[int]:
+    """Returns which leaf of the observation each of the model's inputs is."""
+    if len(policy.model.outputs) != 1:
+        raise ValueError(
+            "An agent goes on with a policy without a state. Received: a recurrent one, with the "
+            f"outputs {policy.model.output_names}. Distil it, or train the recurrent agent on."
+        )
+    leaves, own = flatten(observation_nest(spec)), flatten(policy.observation_spec)
+    names = [leaf.name for leaf in leaves]
+    if len(leaves) == len(own) == 1:
+        names = [own[0].name]
+    expected = {name: (leaf.shape, leaf.dtype) for name, leaf in zip(names, leaves, strict=True)}
+    received = {leaf.name: (leaf.shape, leaf.dtype) for leaf in own}
+    if expected != received:
+        raise ValueError(
+            f"The policy takes other observations than the environment gives. Environment: "
+            f"{expected}. Policy: {received}."
+        )
+    return [names.index(leaf.name) for leaf in own]
