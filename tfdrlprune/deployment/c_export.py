@@ -156,7 +156,9 @@ def _test(
         action_tolerance = 2 * _TOLERANCE * max(1.0, float(np.abs(actions).max()))
     numbers = sum(leaf[0].size for leaf in seen)
     count = min(_VECTORS, max(4, _VECTOR_NUMBERS // numbers), len(rows))
-    rows = rows[:count] if manifest.state else rows[np.linspace(0, len(rows) - 1, count).astype(int)]
+    rows = (
+        rows[:count] if manifest.state else rows[np.linspace(0, len(rows) - 1, count).astype(int)]
+    )
     return self_test(
         source.comment,
         source.inputs,

@@ -14,9 +14,9 @@ from tfdrlprune.specs import Array
 
 WIDE = 16
 _WIDTHS = (16, 8, 4, 1)
-# Cycles for a vector of weights: one comes with its input in a dense loop; in a sparse one the
-# input's index comes too, and int8 is widened.
-_DENSE, _SPARSE, _WIDEN = 1.0, 1.5, 1.5
+# Cycles for a vector of weights: in a dense loop it comes with its input; in a sparse one the input's
+# index comes first, and int8 is widened. What is narrower costs less of the second part.
+_DENSE, _INDEX, _WIDEN = 1.0, 1.0, 1.5
 # Cycles for the end of a sum.
 _TILE = 6.0
 # (bytes of weights, bytes a cycle): beyond the first cache, and beyond the second.
@@ -100,7 +100,7 @@ def choose(kernel: Kernel, *, repeated: bool, regular: bool = True) -> Form:
             stored = vectors * WIDE * size
             costs[Form("dense", width)] = _cycles(vectors, _DENSE + widen, stored) + full
         blocks = int(kernel.part(0, kernel.outputs - rest).tiles(width).any(axis=2).sum())
-        each = _SPARSE + (widen if width > 1 else 0.5 if widen else 0.0)
+        each = _INDEX + (_DENSE + widen) * width / WIDE
         stored = blocks * (width * size + 2)
         loop = _cycles(blocks, each, stored) + _TILE * tiles + ends
         costs[Form("block-sparse", width)] = loop

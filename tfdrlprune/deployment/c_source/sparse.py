@@ -92,7 +92,7 @@ def unrolled(sums: Sums, width: int, outputs: int) -> list[str]:
         inner = []
         for n in range(begin, end):
             first = n // WORD * WORD if sums.whole else n
-            if not sums.whole or found.values[n].any():
+            if n == begin or found.values[n].any():  # else it only fills up a word
                 weight = f"{weights} + {first * width}"
                 value = f"x[{offsets[n]}]"
                 inner.append(sums.add(width, row[n % count], weight, n % WORD, value))
