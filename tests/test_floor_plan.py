@@ -17,7 +17,7 @@ GROUND = {
 }
 # room -> the rooms, or single modules, that it may import beside itself and the ground floor
 ROOMS = {
-    "runtime": {"deployment.artifact"},
+    "runtime": {"deployment.artifact", "deployment.c_library"},
     "pruning": set(),
     "structure": {"pruning"},
     "quantization": {"pruning"},
@@ -36,7 +36,8 @@ ROOMS["cli"] = set(ROOMS)
 # What must start in milliseconds on a robot, and what it must never reach.
 LIGHT = (
     *("runtime", "specs", "observations", "recipe", "folders", "deployment.artifact", "cli"),
-    *("deployment.model_graph", "evidence.diagnostics", "evidence.bounding.interval_bounds"),
+    *("deployment.model_graph", "deployment.c_library", "deployment.c_source"),
+    *("evidence.diagnostics", "evidence.bounding.interval_bounds"),
 )
 HEAVY = {
     *("tensorflow", "tf_keras", "tf_agents", "tensorflow_model_optimization"),

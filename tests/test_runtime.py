@@ -1,5 +1,6 @@
 """The runtime: right actions, clear refusals, and no TensorFlow in sight."""
 
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -198,6 +199,60 @@ def _vector(size, dtype):
 
 def _with(manifest, **changes):
     return artifact.Manifest(**{**vars(manifest), **changes})
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("artifacts") / "both"
+    export(mlp(), folder, formats=("tflite", "c"))
+    return folder
+
+
+def test_c_takes_and_refuses_what_the_model_file_does(both):
+    compiled, interpreted = runtime.load(both, backend="c"), runtime.load(both)
+    batch = observations()
+    np.testing.assert_array_equal(compiled.action(batch), interpreted.action(batch))
+    np.testing.assert_allclose(compiled.outputs(batch), interpreted.outputs(batch), atol=1e-5)
+    for row in (batch[0], batch[0].tolist(), batch[0].astype(np.float64)):
+        assert type(compiled.action(row)) is np.int64
+        assert compiled.action(row) == interpreted.action(row)
+    assert compiled.action(batch[:0]).shape == (0,)
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        compiled.action(np.full(4, np.nan, np.float32))
+    with pytest.raises(ValueError, match=r"has the shape \(4,\)"):
+        compiled.action(np.zeros(3, np.float32))
+    with pytest.raises(TypeError, match="dtype float32"):
+        compiled.action(["a"] * 4)
+
+
+def test_actions_of_c_do_not_change_when_the_next_one_is_asked_for(tmp_path):
+    export(mlp(SQUASHED, BOX, outputs=2), tmp_path / "a", formats=("tflite", "c"))
+    policy = runtime.load(tmp_path / "a", backend="c")
+    first = policy.action(observations()[0])
+    kept = first.copy()
+    policy.action(observations()[1])
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_a_backend_is_known_and_its_files_are_there(discrete, both):
+    with pytest.raises(ValueError, match=r"backend is 'tflite' or 'c'\. Received: backend='C'"):
+        runtime.load(both, backend="C")
+    with pytest.raises(ValueError, match="num_threads=2"):
+        runtime.load(both, backend="c", num_threads=2)
+    with pytest.raises(FileNotFoundError, match=r"holds no policy\.c\. Export .* tflite,c"):
+        runtime.load(discrete, backend="c")
+
+
+def test_c_that_was_tampered_with_is_refused(both, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(both, folder)
+    source = (folder / "policy.c").read_text()
+    (folder / "policy.c").write_text(source.replace("+=", "-="))
+    with pytest.raises(ValueError, match=r"policy\.c is not the file that was exported"):
+        runtime.load(folder, backend="c")
+    (folder / "policy.c").write_text(source[:100])
+    with pytest.raises(ValueError, match="has 100 bytes"):
+        runtime.load(folder, backend="c")
 
 
 def test_loading_prints_nothing(discrete, capfd):

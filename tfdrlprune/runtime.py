@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from tfdrlprune._console import without_notices
 from tfdrlprune.deployment import artifact
 from tfdrlprune.specs import Array, ArraySpec, Nest, flatten
 
+if TYPE_CHECKING:
+    from tfdrlprune.deployment.c_library import Library
+
 __all__ = ["Policy", "load"]
 
 # Up to so many numbers Python sums them faster than NumPy starts up.
@@ -25,34 +28,62 @@ _SMALL = 64
 
 
 def load(
-    folder: str | os.PathLike[str], *, num_threads: int = 1, check_finite: bool = True
+    folder: str | os.PathLike[str],
+    *,
+    backend: str = "tflite",
+    num_threads: int = 1,
+    check_finite: bool = True,
 ) -> Policy:
     """Returns the policy in an artifact folder, ready to act.
 
     Args:
         folder: as `tfdrlprune export` wrote it.
+        backend: ``"tflite"``, or ``"c"``, which compiles ``policy.c`` when it is first loaded on a
+            machine, and keeps what was compiled.
         num_threads: threads of one inference. More than one pays only for networks that take
             longer than about a millisecond.
         check_finite: whether NaN and infinity in an observation are an error. Off, they go
             through the network and come out as some action.
 
     Raises:
-        FileNotFoundError: there is no artifact, or a file of it is missing.
+        FileNotFoundError: there is no artifact, or a file of it is missing, or a compiler.
         ValueError: a file is damaged, foreign or of a newer format, or it does not fit its
-            ``policy.json``.
+            ``policy.json``; or the compiler refuses it.
     """
     manifest = artifact.read(folder)
+    if backend == "c":
+        if num_threads != 1:
+            raise ValueError(
+                "backend='c' runs in the thread that calls it. Received: "
+                f"num_threads={num_threads}."
+            )
+        return Policy(_library(folder, manifest), manifest, check_finite=check_finite)
+    if backend != "tflite":
+        raise ValueError(f"backend is 'tflite' or 'c'. Received: backend={backend!r}.")
     content = artifact.read_file(folder, manifest, artifact.MODEL_FILE)
     return Policy(content, manifest, num_threads=num_threads, check_finite=check_finite)
 
 
+def _library(folder: str | os.PathLike[str], manifest: artifact.Manifest) -> Library:
+    from tfdrlprune.deployment import c_library  # a robot that runs the .tflite needs no ctypes
+
+    names = (c_library.SOURCE_FILE, c_library.HEADER_FILE)
+    if not set(names) <= set(manifest.files):
+        raise FileNotFoundError(
+            f"{folder} holds no {names[0]}. Export the policy with --formats tflite,c, or load it "
+            "with backend='tflite'."
+        )
+    files = {name: artifact.read_file(folder, manifest, name) for name in names}
+    return c_library.load(files, manifest)
+
+
 class Policy:
-    """A policy that runs from the bytes of a ``.tflite`` file.
+    """A policy that runs from the bytes of a ``.tflite`` file, or from its compiled C.
 
     Not thread-safe: the interpreter holds one set of tensors. Use one `Policy` for each thread.
 
     Args:
-        content: the model file.
+        content: the model file, or the library of its C.
         manifest: what it takes and gives.
         num_threads: as in `load`.
         check_finite: as in `load`.
@@ -63,7 +94,7 @@ class Policy:
 
     def __init__(
         self,
-        content: bytes,
+        content: bytes | Library,
         manifest: artifact.Manifest,
         *,
         num_threads: int = 1,
@@ -74,8 +105,12 @@ class Policy:
         self.manifest = manifest
         self._check_finite = check_finite
         self._leaves = flatten(manifest.observation)
-        interpreter = _interpreter(content, num_threads)
-        self._inputs, outputs = _bind(interpreter, manifest)
+        interpreter: Any = content
+        if isinstance(content, bytes):
+            interpreter = _interpreter(content, num_threads)
+            self._inputs, outputs = _bind(interpreter, manifest)
+        else:
+            self._inputs, outputs = content.bound()
         self._action, self._outputs = outputs["action"], outputs["outputs"]
         leaves = len(self._leaves)
         self._inputs, states = self._inputs[:leaves], self._inputs[leaves:]

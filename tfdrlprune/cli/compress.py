@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from tfdrlprune.cli import exits, options, output, sources
+from tfdrlprune.cli import formats as formats_option
 
 
 @click.command(
@@ -38,6 +39,7 @@ from tfdrlprune.cli import exits, options, output, sources
     is_flag=True,
     help="Also teach a dense network of as few parameters, for comparison.",
 )
+@formats_option.formats
 @options.out
 @options.seed
 @options.json_file
@@ -53,6 +55,7 @@ def command(
     sweep_episodes: int,
     fallback: bool,
     small_dense: bool,
+    formats: tuple[str, ...],
     out: Path,
     force: bool,
     seed: int,
@@ -81,6 +84,10 @@ def command(
 
     check_free(out, force=force, replaces=artifact.is_artifact)
     policy = sources.load_policy(source, env)
+    if "c" in formats:
+        from tfdrlprune.deployment.c_export import check_c
+
+        check_c(policy)
     batch = None
     if observations is not None:
         batch = sources.load_observations(observations, policy.observation_spec)
@@ -98,7 +105,7 @@ def command(
             progress=progress,
             command=shlex.join(["tfdrlprune", *sys.argv[1:]]),
         )
-    result.export(out, force=force)
+    result.export(out, formats=formats, force=force)
     output.write_json(json_file, result.report.to_dict())
     output.show(result.report, f"Wrote {out}.")
     return exits.of_verdicts([result.report.verdict])

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from tfdrlprune.cli import formats as formats_option
 from tfdrlprune.cli import options, output, sources
 from tfdrlprune.recipe import PRECISIONS, Recipe
 
@@ -17,7 +18,7 @@ from tfdrlprune.recipe import PRECISIONS, Recipe
     epilog=options.example("tfdrlprune export runs/cartpole --precision int8 --out cartpole/"),
 )
 @click.argument("source", type=options.ANY)
-@click.option("--formats", default="tflite", show_default=True, help="tflite.")
+@formats_option.formats
 @click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
@@ -39,7 +40,7 @@ from tfdrlprune.recipe import PRECISIONS, Recipe
 @options.json_file
 def command(
     source: Path,
-    formats: str,
+    formats: tuple[str, ...],
     precision: str,
     env: str | None,
     observations: Path | None,
@@ -53,10 +54,6 @@ def command(
 
     SOURCE is a run folder, a PolicySaver SavedModel or a Keras file. Nothing is pruned.
     """
-    if formats != "tflite":
-        raise click.BadParameter(
-            f"this version writes tflite only. Received: {formats!r}.", param_hint="--formats"
-        )
     output.check_json(json_file)
     run = sources.read_run(source)
     env = sources.environment_of(source, env)
@@ -74,7 +71,13 @@ def command(
             policy, env, episodes=calibration_episodes, max_count=2_000, seed=seed
         )
     exported = exporter.export(
-        policy, out, precision=precision, observations=batch, force=force, **_pruned(run)
+        policy,
+        out,
+        precision=precision,
+        formats=formats,
+        observations=batch,
+        force=force,
+        **_pruned(run),
     )
     manifest = exported.manifest.to_json()
     comparison = exported.comparison
@@ -84,13 +87,16 @@ def command(
         "recorded": comparison.recorded,
         "output_deviation": comparison.output_deviation,
     }
-    output.write_json(json_file, manifest | {"comparison": same})
+    c = exported.c
+    written = {} if c is None else {"c": formats_option.to_json(c)}
+    output.write_json(json_file, manifest | {"comparison": same} | written)
     origin = "recorded" if comparison.recorded else "drawn"
     size = manifest["files"][artifact.MODEL_FILE]["size_bytes"]
     output.show(
         f"Wrote {out}: {size:,} bytes, {precision}, "
         f"sparsity {exported.manifest.sparsity.achieved:.1%}. It acts as the policy does on "
-        f"{comparison.agreement:.1%} of {comparison.count} {origin} observations."
+        f"{comparison.agreement:.1%} of {comparison.count} {origin} observations.",
+        *([] if c is None else [formats_option.told(c)]),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tfdrlprune import runtime
 from tfdrlprune.deployment import artifact
-from tfdrlprune.deployment.exporter import export
+from tfdrlprune.deployment.exporter import check_formats, export, with_c
 from tfdrlprune.evidence.ledger import Ledger
 from tfdrlprune.evidence.report import SMALL_DENSE, Report
 from tfdrlprune.evidence.rollouts import record_observations, seeds_for
@@ -89,6 +89,7 @@ class Bench:
             workers=judging.workers,
             progress=lambda name, done, total: self._progress(f"judging {name}", done, total),
         )
+        self._policies: dict[str, Policy] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="tfdrlprune-")
 
     def __enter__(self) -> Bench:
@@ -122,6 +123,7 @@ class Bench:
                 policy, self._env, episodes=10, max_count=2_000, seed=self._seed
             )
         folder = self._path(name)
+        self._policies[name] = policy
         export(
             policy,
             folder,
@@ -168,15 +170,34 @@ class Bench:
             progress=lambda done: self._progress("sweeping", done, total),
         )
 
-    def write(self, report: Report, folder: str | os.PathLike[str], *, force: bool = False) -> Path:
+    def write(
+        self,
+        report: Report,
+        folder: str | os.PathLike[str],
+        *,
+        formats: Sequence[str] = ("tflite",),
+        force: bool = False,
+    ) -> Path:
         """Writes the report's final artifact, as it was judged, with the report beside it.
+
+        Args:
+            report: of the stages.
+            folder: to be created.
+            formats: as in `export`; C is made of the judged file.
+            force: whether an artifact that is there already is replaced.
 
         Raises:
             FileExistsError: the folder is there and may not be replaced.
+            ValueError: the policy cannot be written as C.
         """
+        check_formats(formats)
         source = self._path(report.final)
         manifest = artifact.read(source)
         files = {name: artifact.read_file(source, manifest, name) for name in manifest.files}
+        if "c" in formats:
+            policy, content = self._policies[report.final], files[artifact.MODEL_FILE]
+            c, manifest = with_c(policy, content, manifest, self._observations)
+            files |= c.files
         judged = dataclasses.replace(manifest, verdict=report.gate)
         artifact.write(folder, files | report.files(), judged, force=force)
         return Path(folder)

@@ -51,17 +51,25 @@ class Result:
     report: Report
     _bench: Bench = field(repr=False)
 
-    def export(self, folder: str | os.PathLike[str], *, force: bool = False) -> Path:
+    def export(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        formats: Sequence[str] = ("tflite",),
+        force: bool = False,
+    ) -> Path:
         """Writes the judged artifact with its report; whole or not at all.
 
         Args:
             folder: to be created.
+            formats: ``"tflite"``, and ``"c"`` for C made of the judged file.
             force: whether an artifact that is there already is replaced.
 
         Raises:
             FileExistsError: the folder is there and may not be replaced.
+            ValueError: the policy cannot be written as C.
         """
-        return self._bench.write(self.report, folder, force=force)
+        return self._bench.write(self.report, folder, formats=formats, force=force)
 
 
 def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)

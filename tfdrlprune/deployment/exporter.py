@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import platform
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -16,10 +16,11 @@ import numpy as np
 from tfdrlprune import observations as _observations
 from tfdrlprune import runtime
 from tfdrlprune._version import __version__
-from tfdrlprune.deployment import artifact, counting
+from tfdrlprune.deployment import artifact, c_export, counting
 from tfdrlprune.deployment.comparison import Comparison, check, compare
 from tfdrlprune.deployment.converter import centred, convert
 from tfdrlprune.deployment.model_file import operations, parameter_counts
+from tfdrlprune.deployment.unrolling import unrolled
 from tfdrlprune.folders import check_free
 from tfdrlprune.policies.drawing import draw
 from tfdrlprune.policies.form import Policy
@@ -29,16 +30,25 @@ _COMPARED = 1000
 _TEST_VECTORS = 64
 # Where what the scores have in common would eat up the steps of a coarser number.
 _CENTRED = ("dynamic", "int8", "int16x8")
+FORMATS = ("tflite", "c")
 _PACKAGES = ("tensorflow", "tf-keras", "numpy", "ai-edge-litert")
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What `export` wrote: the folder, its manifest, and how the file compares to the policy."""
+    """What `export` wrote: the folder, its manifest, and how the file compares to the policy.
+
+    Attributes:
+        folder: the artifact.
+        manifest: of it.
+        comparison: of ``policy.tflite`` with the policy.
+        c: the C with its own comparison; None where it was not asked for.
+    """
 
     folder: Path
     manifest: artifact.Manifest
     comparison: Comparison
+    c: c_export.CExport | None = None
 
 
 def export(  # noqa: PLR0913  each is a key of the manifest
@@ -46,6 +56,7 @@ def export(  # noqa: PLR0913  each is a key of the manifest
     folder: str | os.PathLike[str],
     *,
     precision: str = "float32",
+    formats: Sequence[str] = ("tflite",),
     observations: Any = None,
     recipe: Mapping[str, Any] | None = None,
     prunable: Collection[str] | None = None,
@@ -61,6 +72,8 @@ def export(  # noqa: PLR0913  each is a key of the manifest
         folder: to be created.
         precision: ``float32``, ``float16``, ``dynamic``, ``int8`` or ``int16x8``. The last two
             are calibrated on ``observations``.
+        formats: ``"tflite"``, and ``"c"`` for ``policy.c``, ``policy.h`` and ``policy_test.c``
+            beside it.
         observations: a batch, nested as the policy's, best from real roll-outs. None draws them
             from the specs and the normaliser, which `Comparison.recorded` then says.
         recipe: the choices that made the policy, as JSON values. With ``granularity`` "unit"
@@ -78,10 +91,11 @@ def export(  # noqa: PLR0913  each is a key of the manifest
     """
     check_free(folder, force=force, replaces=artifact.is_artifact)
     _check_request(requested_sparsity)
+    check_formats(formats)
     plain = policy.replace(model=stripped(policy.model))
     leaves = _leaves(plain, observations)
     source = centred(plain, leaves) if precision in _CENTRED else plain
-    content = convert(source, precision, leaves)
+    content = convert(unrolled(source), precision, leaves)
     found = operations(content)
     dense = counting.dense_parameters(plain) if dense_parameters is None else dense_parameters
     count, nonzero = parameter_counts(found)
@@ -114,7 +128,13 @@ def export(  # noqa: PLR0913  each is a key of the manifest
         artifact.MODEL_FILE: content,
         artifact.VECTORS_FILE: _test_vectors(plain, seen, comparison),
     }
-    return Exported(Path(folder), artifact.write(folder, files, manifest, force=force), comparison)
+    c = None
+    if "c" in formats:
+        c = c_export.write_c(plain, content, manifest, leaves, observations is not None)
+        files |= c.files
+        manifest = c_export.noted(manifest, c)
+    written = artifact.write(folder, files, manifest, force=force)
+    return Exported(Path(folder), written, comparison, c)
 
 
 def _is_exact(recipe: Mapping[str, Any]) -> bool:
@@ -158,6 +178,41 @@ def _check_request(sparsity: float | None) -> None:
         raise ValueError(
             "sparsity is the fraction of weights removed, in [0, 1). Received: "
             f"requested_sparsity={sparsity}."
+        )
+
+
+def with_c(
+    policy: Policy, content: bytes, manifest: artifact.Manifest, observations: Any = None
+) -> tuple[c_export.CExport, artifact.Manifest]:
+    """Returns the C of an artifact that is there already, and its manifest with the compiler.
+
+    Args:
+        policy: that it was exported from.
+        content: of its model file.
+        manifest: of the artifact.
+        observations: as in `export`.
+
+    Raises:
+        ValueError: as `export` does.
+    """
+    plain = policy.replace(model=stripped(policy.model))
+    leaves = _leaves(plain, observations)
+    c = c_export.write_c(plain, content, manifest, leaves, observations is not None)
+    return c, c_export.noted(manifest, c)
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Raises ValueError unless the formats are known and ``"tflite"`` is among them."""
+    unknown = [each for each in formats if each not in FORMATS]
+    if unknown or isinstance(formats, str):
+        raise ValueError(
+            f"formats are of {', '.join(FORMATS)}. Received: {formats!r}. For both write "
+            "('tflite', 'c'), or tflite,c on the command line."
+        )
+    if "tflite" not in formats:
+        raise ValueError(
+            f"tflite is always among the formats, since everything else is made of it. Received: "
+            f"{', '.join(formats)}. Write tflite,{','.join(formats)}."
         )
 
 

@@ -34,6 +34,9 @@ class Tensor:
         low: the smallest number that a quantized tensor can hold, -infinity for a plain one.
         high: the largest, or infinity.
         value: float64, what a constant stands for; None of a tensor that is computed.
+        stored: the constant as it is in the file.
+        scale: what one step of a stored integer stands for, one number or one for each channel;
+            None where the numbers are plain ones.
     """
 
     name: str
@@ -43,6 +46,8 @@ class Tensor:
     low: float = -np.inf
     high: float = np.inf
     value: Array | None = None
+    stored: Array | None = None
+    scale: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,14 +139,15 @@ def _tensor(reader: Reader, index: int) -> Tensor:
     value = None if stored is None else reader.scaled(stored_at, stored)
     scale = None if held.quantization is None else held.quantization.scale
     if scale is None or not len(scale) or dtype not in _RANGES:
-        return Tensor(name, dtype, shape, value=value)
+        return Tensor(name, dtype, shape, value=value, stored=stored)
+    steps = np.asarray(scale, np.float64)
     if len(scale) > 1:
         if value is None:
             raise ValueError(f"The computed tensor {name!r} has a scale for each channel.")
-        return Tensor(name, dtype, shape, value=value)
+        return Tensor(name, dtype, shape, value=value, stored=stored, scale=steps)
     step, zero = float(scale[0]), int(held.quantization.zeroPoint[0])
     low, high = ((limit - zero) * step for limit in _RANGES[dtype])
-    return Tensor(name, dtype, shape, step, low, high, value)
+    return Tensor(name, dtype, shape, step, low, high, value, stored, steps)
 
 
 def _node(reader: Reader, op: Any) -> Node:
