@@ -28,7 +28,16 @@ def test_a_manifest_holds_exactly_the_documented_keys(tmp_path):
     artifact.write(tmp_path / "a", FILES, MANIFEST)
     value = json.loads((tmp_path / "a" / "policy.json").read_text())
     assert list(value) == [
-        *("format_version", "observation", "action", "state", "head", "precision", "sparsity"),
+        *(
+            "format_version",
+            "observation",
+            "action",
+            "state",
+            "head",
+            "precision",
+            "float_layers",
+            "sparsity",
+        ),
         *("parameters", "files", "source", "recipe", "versions", "verdict"),
     ]
     assert value["format_version"] == 1

@@ -26,6 +26,14 @@ from tfdrlprune.recipe import PRECISIONS, Recipe
     show_default=True,
     help="int8 and int16x8 are calibrated on observations.",
 )
+@click.option(
+    "--keep-float", multiple=True, metavar="LAYER", help="Keeps float32 in int8; may be repeated."
+)
+@click.option(
+    "--agreement",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Share of equal actions in int8, for which as few layers as needed keep float32.",
+)
 @click.option("--env", help="Where observations are recorded; a run knows its own.")
 @click.option("--observations", type=options.FILE, help="Recorded ones, as an .npz, instead.")
 @click.option(
@@ -42,6 +50,8 @@ def command(
     source: Path,
     formats: tuple[str, ...],
     precision: str,
+    keep_float: tuple[str, ...],
+    agreement: float | None,
     env: str | None,
     observations: Path | None,
     calibration_episodes: int,
@@ -74,6 +84,8 @@ def command(
         policy,
         out,
         precision=precision,
+        float_layers=keep_float,
+        agreement=agreement,
         formats=formats,
         observations=batch,
         force=force,
@@ -95,9 +107,14 @@ def command(
     output.show(
         f"Wrote {out}: {size:,} bytes, {precision}, "
         f"sparsity {exported.manifest.sparsity.achieved:.1%}. It acts as the policy does on "
-        f"{comparison.agreement:.1%} of {comparison.count} {origin} observations.",
+        f"{comparison.agreement:.1%} of {comparison.count} {origin} observations."
+        f"{_in_float(exported.manifest.float_layers)}",
         *([] if c is None else [formats_option.told(c)]),
     )
+
+
+def _in_float(layers: tuple[str, ...]) -> str:
+    return f" In float32: {', '.join(layers)}." if layers else ""
 
 
 def _pruned(run: dict[str, Any] | None) -> dict[str, Any]:

@@ -68,6 +68,7 @@ class Manifest:
         versions: of the packages that made it.
         verdict: what the gate said, or None where it was not asked.
         state: nest of the recurrent state's specs; None without one.
+        float_layers: names of the layers that keep float32 in an int8 file.
         files: name to size and hash; filled in by `write`.
         format_version: of this format.
     """
@@ -83,6 +84,7 @@ class Manifest:
     versions: Mapping[str, str]
     verdict: Any = None
     state: Nest | None = None
+    float_layers: tuple[str, ...] = ()
     files: Mapping[str, FileEntry] = dataclasses.field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
@@ -96,6 +98,7 @@ class Manifest:
             "state": None if self.state is None else nest_to_json(self.state),
             "head": self.head.to_json(),
             "precision": self.precision,
+            "float_layers": list(self.float_layers),
             "sparsity": dataclasses.asdict(self.sparsity),
             "parameters": dataclasses.asdict(self.parameters),
             "files": {name: dataclasses.asdict(entry) for name, entry in self.files.items()},
@@ -133,6 +136,7 @@ class Manifest:
             versions=dict(value["versions"]),
             verdict=value["verdict"],
             state=None if value["state"] is None else nest_from_json(value["state"]),
+            float_layers=tuple(str(name) for name in value.get("float_layers", ())),
             files={
                 _plain_name(name): FileEntry(int(entry["size_bytes"]), str(entry["sha256"]))
                 for name, entry in value["files"].items()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import platform
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,17 @@ from tfdrlprune import runtime
 from tfdrlprune._version import __version__
 from tfdrlprune.deployment import artifact, c_export, counting
 from tfdrlprune.deployment.comparison import Comparison, check, compare
-from tfdrlprune.deployment.converter import centred, convert
+from tfdrlprune.deployment.converter import centred, convert, weighted_layers
+from tfdrlprune.deployment.float_layers import fewest_kept
 from tfdrlprune.deployment.model_file import operations, parameter_counts
 from tfdrlprune.deployment.unrolling import unrolled
 from tfdrlprune.folders import check_free
 from tfdrlprune.policies.drawing import draw
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.recipe.checks import check_number
 from tfdrlprune.specs import Array, flatten
 
+_log = logging.getLogger("tfdrlprune")
 _COMPARED = 1000
 _TEST_VECTORS = 64
 # Where what the scores have in common would eat up the steps of a coarser number.
@@ -56,6 +60,8 @@ def export(  # noqa: PLR0913  each is a key of the manifest
     folder: str | os.PathLike[str],
     *,
     precision: str = "float32",
+    float_layers: Sequence[str] = (),
+    agreement: float | None = None,
     formats: Sequence[str] = ("tflite",),
     observations: Any = None,
     recipe: Mapping[str, Any] | None = None,
@@ -72,6 +78,9 @@ def export(  # noqa: PLR0913  each is a key of the manifest
         folder: to be created.
         precision: ``float32``, ``float16``, ``dynamic``, ``int8`` or ``int16x8``. The last two
             are calibrated on ``observations``.
+        float_layers: names of layers that keep float32 in int8.
+        agreement: in int8, the share of equal actions on the observations, in (0, 1], for which
+            the fewest layers are kept in float32; see `float_layers.fewest_kept`.
         formats: ``"tflite"``, and ``"c"`` for ``policy.c``, ``policy.h`` and ``policy_test.c``
             beside it.
         observations: a batch, nested as the policy's, best from real roll-outs. None draws them
@@ -91,11 +100,28 @@ def export(  # noqa: PLR0913  each is a key of the manifest
     """
     check_free(folder, force=force, replaces=artifact.is_artifact)
     _check_request(requested_sparsity)
+    _check_agreement(agreement, precision, float_layers)
     check_formats(formats)
     plain = policy.replace(model=stripped(policy.model))
     leaves = _leaves(plain, observations)
+    seen = [leaf[_spread(len(leaf), _COMPARED)] for leaf in leaves]
     source = centred(plain, leaves) if precision in _CENTRED else plain
-    content = convert(unrolled(source), precision, leaves)
+    base = artifact.Manifest(
+        observation=plain.observation_spec,
+        action=plain.action_spec,
+        head=plain.head,
+        precision=precision,
+        sparsity=artifact.Sparsity(None, 0.0),
+        parameters=artifact.Parameters(0, 0, 0),
+        source=plain.source,
+        recipe=recipe,
+        versions=versions(),
+        verdict=verdict,
+        state=plain.state_spec,
+    )
+    if agreement is not None:
+        float_layers = _kept(source, base, leaves, seen, agreement)
+    content = convert(unrolled(source), precision, leaves, float_layers)
     found = operations(content)
     dense = counting.dense_parameters(plain) if dense_parameters is None else dense_parameters
     count, nonzero = parameter_counts(found)
@@ -105,22 +131,14 @@ def export(  # noqa: PLR0913  each is a key of the manifest
     if requested_sparsity is not None and _is_exact(recipe or {}):
         kernels = len(prunable or counting.kernels_of(source))
         counting.check_requested(zeros, total, requested_sparsity, kernels)
-    manifest = artifact.Manifest(
-        observation=plain.observation_spec,
-        action=plain.action_spec,
-        head=plain.head,
-        precision=precision,
+    manifest = replace(
+        base,
         sparsity=artifact.Sparsity(
             requested_sparsity, max(0.0, 1 - count / dense) if by_unit else zeros / max(1, total)
         ),
         parameters=artifact.Parameters(dense, count, nonzero),
-        source=plain.source,
-        recipe=recipe,
-        versions=versions(),
-        verdict=verdict,
-        state=plain.state_spec,
+        float_layers=tuple(float_layers),
     )
-    seen = [leaf[_spread(len(leaf), _COMPARED)] for leaf in leaves]
     file = runtime.Policy(content, manifest)
     comparison = compare(plain, file, seen, recorded=observations is not None)
     check(plain, comparison, precision, seen)
@@ -135,6 +153,41 @@ def export(  # noqa: PLR0913  each is a key of the manifest
         manifest = c_export.noted(manifest, c)
     written = artifact.write(folder, files, manifest, force=force)
     return Exported(Path(folder), written, comparison, c)
+
+
+def _kept(
+    source: Policy,
+    manifest: artifact.Manifest,
+    leaves: list[Array],
+    seen: list[Array],
+    agreement: float,
+) -> tuple[str, ...]:
+    """Returns the fewest layers to keep in float32; warns where even all are not enough."""
+
+    def compared(layers: tuple[str, ...]) -> Comparison:
+        content = convert(unrolled(source), "int8", leaves, layers)
+        return compare(source, runtime.Policy(content, manifest), seen, recorded=True)
+
+    kept = fewest_kept(weighted_layers(source), compared, agreement)
+    if not kept.reached:
+        _log.warning(
+            "%.1f %% of actions are equal, with all layers in float32; asked for were %.1f %%",
+            *(100 * kept.comparison.agreement, 100 * agreement),
+        )
+    return kept.layers
+
+
+def _check_agreement(agreement: float | None, precision: str, layers: Sequence[str]) -> None:
+    if agreement is None:
+        return
+    check_number("agreement", agreement)
+    if not 0.0 < agreement <= 1.0:
+        raise ValueError(f"agreement is a share in (0, 1]. Received: agreement={agreement!r}.")
+    if precision != "int8" or layers:
+        raise ValueError(
+            "agreement finds the layers that keep float32 in int8. Received: precision="
+            f"{precision!r}, float_layers={list(layers)!r}. Write precision='int8' alone."
+        )
 
 
 def _is_exact(recipe: Mapping[str, Any]) -> bool:
