@@ -5,6 +5,7 @@ from tfdrlprune._tf import tf
 import numpy as np
 import pytest
 
+import tfdrlprune as tp
 from tfdrlprune.pruning.kernel_names import prunable
 from tfdrlprune.pruning.kernels import find_kernels
 from tfdrlprune.pruning.output_layers import output_layers
@@ -54,6 +55,16 @@ def test_the_end_of_a_nested_model_is_the_end():
     source = tf.keras.Input((4,))
     first, second = both(source)
     assert ends_of(tf.keras.Model(source, [first, layers.Dense(1, name="c")(second)])) == ["a", "c"]
+
+
+def test_a_network_around_a_policys_model_ends_where_that_does():
+    agent = tp.agents.dqn("CartPole-v1", hidden=(8,), dueling=True)
+    policy = tp.policies.from_agent(agent)
+    again = tp.agents.dqn("CartPole-v1", policy=policy)
+    kernels = find_kernels(again._q_network)
+    wanted = [kernel.is_output for kernel in find_kernels(policy.model)]
+    assert [kernel.is_output for kernel in kernels] == wanted
+    assert sum(wanted) == 2
 
 
 def test_a_nested_model_without_weights_is_passed_through():
@@ -110,3 +121,18 @@ def test_looking_leaves_a_model_as_it_was():
     assert ends_of(model) == ["head"]
     np.testing.assert_array_equal(model(tf.ones((2, 4))), before)
     assert [weight.name for weight in model.weights] == names
+
+
+def test_a_model_with_a_head_behind_its_own_model_ends_in_the_head():
+    class Headed(tf.keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.model = tf.keras.Sequential([layers.Dense(8, name="body", input_shape=(4,))])
+            self.head = layers.Dense(2, name="head")
+
+        def call(self, inputs):
+            return self.head(self.model(inputs))
+
+    made = Headed()
+    made(tf.ones((2, 4)))
+    assert ends_of(made) == ["head"]

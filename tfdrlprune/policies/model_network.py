@@ -43,11 +43,6 @@ class ModelNetwork(network.Network):
         """Returns a network of the same build, with the policy's weights."""
         return type(self)(**{**self._saved_kwargs, **changes})
 
-    @property
-    def output_layers(self) -> list[Any]:
-        """Nothing of its own: the model's outputs are known."""
-        return []
-
     def call(
         self,
         observation: Any,

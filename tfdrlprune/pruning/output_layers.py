@@ -15,6 +15,9 @@ def output_layers(module: tf.Module) -> list[Any]:
     may name its own as ``output_layers``; the layers of a projection network, which give a
     distribution's mean and deviation, are outputs too.
     """
+    inner = getattr(module, "model", None)
+    if isinstance(inner, tf.keras.Model) and _with_weights(module) == _with_weights(inner):
+        return output_layers(inner)  # nothing more than a policy's model is in the network
     named = list(getattr(module, "output_layers", ()))
     if isinstance(module, tf.keras.Model) and not named:
         return list(_before(_outputs(module)))
