@@ -36,6 +36,7 @@ def test_a_manifest_holds_exactly_the_documented_keys(tmp_path):
             "head",
             "precision",
             "float_layers",
+            "micro",
             "sparsity",
         ),
         *("parameters", "files", "source", "recipe", "versions", "verdict"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -20,6 +20,23 @@ from tfdrlprune.specs import Array, ArraySpec, Nest, flatten
 
 if TYPE_CHECKING:
     from tfdrlprune.deployment.c_library import Library
+
+
+class Backend(Protocol):
+    """What else than LiteRT can run a policy: its compiled C, or another interpreter."""
+
+    def bound(self) -> tuple[list[int], dict[str, int]]:
+        """Returns the tensors of observation and state, in order, and of the outputs by name."""
+
+    def set_tensor(self, index: int, value: Array) -> None:
+        """Gives an input, with a batch axis of one."""
+
+    def invoke(self) -> None:
+        """Runs the policy once."""
+
+    def get_tensor(self, index: int) -> Array:
+        """Returns an output, with its batch axis."""
+
 
 __all__ = ["Policy", "load"]
 
@@ -94,7 +111,7 @@ class Policy:
 
     def __init__(
         self,
-        content: bytes | Library,
+        content: bytes | Backend,
         manifest: artifact.Manifest,
         *,
         num_threads: int = 1,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tfdrlprune.cli import formats as formats_option
 from tfdrlprune.cli import options, output, sources
 from tfdrlprune.recipe import PRECISIONS, Recipe
+
+if TYPE_CHECKING:
+    from tfdrlprune.deployment.exporter import Exported
 
 
 @click.command(
@@ -34,6 +37,11 @@ from tfdrlprune.recipe import PRECISIONS, Recipe
     type=click.FloatRange(0, 1, min_open=True),
     help="Share of equal actions in int8, for which as few layers as needed keep float32.",
 )
+@click.option(
+    "--target",
+    type=click.Choice(["micro"]),
+    help="micro runs the file in tflite-micro, and writes it as a C array, too.",
+)
 @click.option("--env", help="Where observations are recorded; a run knows its own.")
 @click.option("--observations", type=options.FILE, help="Recorded ones, as an .npz, instead.")
 @click.option(
@@ -52,6 +60,7 @@ def command(
     precision: str,
     keep_float: tuple[str, ...],
     agreement: float | None,
+    target: str | None,
     env: str | None,
     observations: Path | None,
     calibration_episodes: int,
@@ -86,6 +95,7 @@ def command(
         precision=precision,
         float_layers=keep_float,
         agreement=agreement,
+        target=target,
         formats=formats,
         observations=batch,
         force=force,
@@ -110,7 +120,17 @@ def command(
         f"{comparison.agreement:.1%} of {comparison.count} {origin} observations."
         f"{_in_float(exported.manifest.float_layers)}",
         *([] if c is None else [formats_option.told(c)]),
+        *_micro(exported),
     )
+
+
+def _micro(exported: Exported) -> list[str]:
+    if exported.micro is None:
+        return []
+    return [
+        f"tflite-micro runs it in an arena of {exported.micro.arena_bytes:,} bytes with "
+        f"{', '.join(exported.micro.operations)}."
+    ]
 
 
 def _in_float(layers: tuple[str, ...]) -> str:

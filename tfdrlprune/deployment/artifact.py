@@ -69,6 +69,7 @@ class Manifest:
         verdict: what the gate said, or None where it was not asked.
         state: nest of the recurrent state's specs; None without one.
         float_layers: names of the layers that keep float32 in an int8 file.
+        micro: of an artifact for microcontrollers, ``arena_bytes`` and ``operations``; else None.
         files: name to size and hash; filled in by `write`.
         format_version: of this format.
     """
@@ -85,6 +86,7 @@ class Manifest:
     verdict: Any = None
     state: Nest | None = None
     float_layers: tuple[str, ...] = ()
+    micro: Mapping[str, Any] | None = None
     files: Mapping[str, FileEntry] = dataclasses.field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
@@ -99,6 +101,7 @@ class Manifest:
             "head": self.head.to_json(),
             "precision": self.precision,
             "float_layers": list(self.float_layers),
+            "micro": None if self.micro is None else dict(self.micro),
             "sparsity": dataclasses.asdict(self.sparsity),
             "parameters": dataclasses.asdict(self.parameters),
             "files": {name: dataclasses.asdict(entry) for name, entry in self.files.items()},
@@ -137,6 +140,7 @@ class Manifest:
             verdict=value["verdict"],
             state=None if value["state"] is None else nest_from_json(value["state"]),
             float_layers=tuple(str(name) for name in value.get("float_layers", ())),
+            micro=value.get("micro"),
             files={
                 _plain_name(name): FileEntry(int(entry["size_bytes"]), str(entry["sha256"]))
                 for name, entry in value["files"].items()

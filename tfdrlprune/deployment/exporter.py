@@ -21,12 +21,14 @@ from tfdrlprune.deployment import artifact, c_export, counting
 from tfdrlprune.deployment.comparison import Comparison, check, compare
 from tfdrlprune.deployment.converter import centred, convert, weighted_layers
 from tfdrlprune.deployment.float_layers import fewest_kept
+from tfdrlprune.deployment.micro import PRECISIONS as micro_precisions
+from tfdrlprune.deployment.micro import Micro, for_micro
 from tfdrlprune.deployment.model_file import operations, parameter_counts
 from tfdrlprune.deployment.unrolling import unrolled
 from tfdrlprune.folders import check_free
 from tfdrlprune.policies.drawing import draw
 from tfdrlprune.policies.form import Policy
-from tfdrlprune.recipe.checks import check_number
+from tfdrlprune.recipe.checks import check_choice, check_number
 from tfdrlprune.specs import Array, flatten
 
 _log = logging.getLogger("tfdrlprune")
@@ -47,12 +49,14 @@ class Exported:
         manifest: of it.
         comparison: of ``policy.tflite`` with the policy.
         c: the C with its own comparison; None where it was not asked for.
+        micro: what tflite-micro needs, likewise.
     """
 
     folder: Path
     manifest: artifact.Manifest
     comparison: Comparison
     c: c_export.CExport | None = None
+    micro: Micro | None = None
 
 
 def export(  # noqa: PLR0913  each is a key of the manifest
@@ -63,6 +67,7 @@ def export(  # noqa: PLR0913  each is a key of the manifest
     float_layers: Sequence[str] = (),
     agreement: float | None = None,
     formats: Sequence[str] = ("tflite",),
+    target: str | None = None,
     observations: Any = None,
     recipe: Mapping[str, Any] | None = None,
     prunable: Collection[str] | None = None,
@@ -83,6 +88,8 @@ def export(  # noqa: PLR0913  each is a key of the manifest
             the fewest layers are kept in float32; see `float_layers.fewest_kept`.
         formats: ``"tflite"``, and ``"c"`` for ``policy.c``, ``policy.h`` and ``policy_test.c``
             beside it.
+        target: ``"micro"`` for microcontrollers: the file is run in tflite-micro too, and comes as
+            a C array with the arena that it needs; int8 is the precision to take.
         observations: a batch, nested as the policy's, best from real roll-outs. None draws them
             from the specs and the normaliser, which `Comparison.recorded` then says.
         recipe: the choices that made the policy, as JSON values. With ``granularity`` "unit"
@@ -102,6 +109,7 @@ def export(  # noqa: PLR0913  each is a key of the manifest
     _check_request(requested_sparsity)
     _check_agreement(agreement, precision, float_layers)
     check_formats(formats)
+    _check_target(target, precision)
     plain = policy.replace(model=stripped(policy.model))
     leaves = _leaves(plain, observations)
     seen = [leaf[_spread(len(leaf), _COMPARED)] for leaf in leaves]
@@ -121,7 +129,8 @@ def export(  # noqa: PLR0913  each is a key of the manifest
     )
     if agreement is not None:
         float_layers = _kept(source, base, leaves, seen, agreement)
-    content = convert(unrolled(source), precision, leaves, float_layers)
+    form = _with_short_indices(source) if target == "micro" else source
+    content = convert(unrolled(form), precision, leaves, float_layers)
     found = operations(content)
     dense = counting.dense_parameters(plain) if dense_parameters is None else dense_parameters
     count, nonzero = parameter_counts(found)
@@ -146,13 +155,20 @@ def export(  # noqa: PLR0913  each is a key of the manifest
         artifact.MODEL_FILE: content,
         artifact.VECTORS_FILE: _test_vectors(plain, seen, comparison),
     }
+    micro = None
+    if target == "micro":
+        micro = for_micro(content, manifest)
+        check(plain, compare(plain, micro.policy, seen, recorded=True), precision, seen)
+        files |= micro.files
+        needs = {"arena_bytes": micro.arena_bytes, "operations": list(micro.operations)}
+        manifest = replace(manifest, micro=needs)
     c = None
     if "c" in formats:
         c = c_export.write_c(plain, content, manifest, leaves, observations is not None)
         files |= c.files
         manifest = c_export.noted(manifest, c)
     written = artifact.write(folder, files, manifest, force=force)
-    return Exported(Path(folder), written, comparison, c)
+    return Exported(Path(folder), written, comparison, c, micro)
 
 
 def _kept(
@@ -175,6 +191,24 @@ def _kept(
             *(100 * kept.comparison.agreement, 100 * agreement),
         )
     return kept.layers
+
+
+def _with_short_indices(policy: Policy) -> Policy:
+    """Returns the policy with an index of an action in 32 bits, as tflite-micro computes them."""
+    if policy.head.kind != "argmax":
+        return policy
+    return policy.replace(action_spec=replace(policy.action_spec, dtype="int32"))
+
+
+def _check_target(target: str | None, precision: str) -> None:
+    if target is None:
+        return
+    check_choice("target", target, ("micro",))
+    if precision not in micro_precisions:
+        raise ValueError(
+            f"tflite-micro runs {', '.join(micro_precisions)}. Received: target='micro' with "
+            f"precision={precision!r}. Write precision='int8'."
+        )
 
 
 def _check_agreement(agreement: float | None, precision: str, layers: Sequence[str]) -> None:

@@ -258,7 +258,9 @@ def head_in_graph(head: Head, outputs: Any, spec: ArraySpec) -> Any:
     """Returns what ``head.action(outputs, spec)`` returns, as TensorFlow operations."""
     shape = [-1, *spec.shape]
     if head.kind == "argmax":
-        chosen = tf.argmax(outputs, axis=-1, output_type=tf.int64) + int(np.asarray(head.offset))
+        # In 32 bits where that is the action's own: tflite-micro has no other.
+        index = tf.int32 if spec.dtype == "int32" else tf.int64
+        chosen = tf.argmax(outputs, axis=-1, output_type=index) + int(np.asarray(head.offset))
         return tf.reshape(tf.cast(chosen, spec.dtype), shape)
     mean = tf.tanh(outputs) if head.kind == "tanh" else outputs
     action = mean * np.asarray(head.scale, np.float32) + np.asarray(head.offset, np.float32)
