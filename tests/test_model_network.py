@@ -6,11 +6,10 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 import pytest
-from builders import VECTOR, dqn, greedy, mlp
+from builders import VECTOR, dqn, greedy, mlp, recurrent_dqn
 
 from tfdrlprune.agents.acting import QValues
 from tfdrlprune.policies import from_agent
-from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.model_network import ModelNetwork
 from tfdrlprune.structure.gating import gated
 
@@ -66,10 +65,6 @@ def test_a_network_with_gates_does_not_act_in_numpy_which_would_not_see_them_clo
 def test_other_observations_and_states_are_refused():
     with pytest.raises(ValueError, match="takes other observations than the environment gives"):
         ModelNetwork(tf.TensorSpec((5,), tf.float32), mlp())
-    policy = mlp()
-    two = tf.keras.Model(policy.model.inputs, [policy.model.output, policy.model.output])
-    recurrent = object.__new__(Policy)
-    object.__setattr__(recurrent, "model", two)
-    object.__setattr__(recurrent, "observation_spec", policy.observation_spec)
+    recurrent = from_agent(recurrent_dqn("CartPole-v1"))
     with pytest.raises(ValueError, match="goes on with a policy without a state"):
         ModelNetwork(VECTOR, recurrent)

@@ -6,9 +6,13 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 import pytest
+from builders import recurrent_dqn, recurrent_ppo
 from keras_models import randomized
 
+from tfdrlprune.policies import from_agent
+from tfdrlprune.policies.form import Policy
 from tfdrlprune.structure import scores
+from tfdrlprune.structure.calls import copied
 from tfdrlprune.structure.graph import groups_of
 from tfdrlprune.structure.selection import select
 from tfdrlprune.structure.shrink import shrink
@@ -118,6 +122,33 @@ def test_ninety_percent_of_an_lstm_policy_goes():
     chosen = select(graph, scores.l2(graph), 0.9, of="parameters")
     small = shrink(model, chosen, np.ones((5, 3), np.float32), states=states)
     assert small.parameters_after <= 0.11 * small.parameters_before
+
+
+@pytest.mark.parametrize("make", [recurrent_dqn, recurrent_ppo])
+def test_an_agents_recurrent_policy_shrinks_and_stays_a_policy(make, tmp_path):
+    agent = make("CartPole-v1", lstm=12)
+    policy = from_agent(agent)
+    graph = groups_of(policy.model)
+    chosen = select(graph, scores.l1(graph), 0.75)
+    observations = np.random.default_rng(0).uniform(-1, 1, (60, 4)).astype(np.float32)
+    small = shrink(policy.model, chosen, observations)
+    shrunk = policy.replace(model=small.model)
+    assert [spec.shape for spec in shrunk.states] == [(3,), (3,)]
+    assert small.parameters_after < 0.2 * small.parameters_before
+    # The same units closed by hand, in a copy that is as wide as before.
+    wide = copied(policy.model)
+    for name, units in chosen.items():
+        layer = wide.get_layer(name)
+        weights = layer.get_weights()
+        for weight in weights:
+            weight.reshape(-1, weight.shape[-1] // layer.units, layer.units)[..., units] = 0
+        layer.set_weights(weights)
+    closed = policy.replace(model=wide)
+    ours, theirs = (each.sequence([observations])[0] for each in (shrunk, closed))
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    shrunk.save(tmp_path / "shrunk")
+    again = Policy.load(tmp_path / "shrunk")
+    np.testing.assert_array_equal(again.sequence([observations])[0], ours)
 
 
 @pytest.mark.parametrize(

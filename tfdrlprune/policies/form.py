@@ -22,7 +22,16 @@ from tfdrlprune._version import __version__
 from tfdrlprune.folders import atomic_folder
 from tfdrlprune.policies import normalizer
 from tfdrlprune.policies.running import arrays, episode, rows
-from tfdrlprune.specs import Array, ArraySpec, Head, Nest, flatten, nest_from_json, nest_to_json
+from tfdrlprune.specs import (
+    Array,
+    ArraySpec,
+    Head,
+    Nest,
+    flatten,
+    map_nest,
+    nest_from_json,
+    nest_to_json,
+)
 
 MODEL_FILE = "policy.keras"
 FORM_FILE = "policy-form.json"
@@ -167,7 +176,12 @@ class Policy:
         return [found[spec.name] for spec in leaves] if found else None
 
     def replace(self, **changes: Any) -> Policy:
-        """Returns a copy with the given attributes changed, such as ``replace(model=smaller)``."""
+        """Returns a copy with the given attributes changed, such as ``replace(model=smaller)``.
+
+        A model brings the sizes of its recurrent state, unless ``state_spec`` is given too.
+        """
+        if self.state_spec is not None and "model" in changes and "state_spec" not in changes:
+            changes["state_spec"] = _sized(self.state_spec, changes["model"])
         return dataclasses.replace(self, **changes)
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
@@ -230,6 +244,17 @@ class Policy:
     def _memory(self) -> list[Array]:
         """The state after the last action; empty where an episode begins."""
         return []
+
+
+def _sized(state: Nest, model: Any) -> Any:
+    """Returns the specs of a state with the shapes of the model's inputs of these names."""
+    shapes = {
+        name: tuple(tensor.shape[1:])
+        for name, tensor in zip(model.input_names, model.inputs, strict=True)
+    }
+    return map_nest(
+        lambda spec: dataclasses.replace(spec, shape=shapes.get(spec.name, spec.shape)), state
+    )
 
 
 def is_saved_policy(path: Path) -> bool:
