@@ -2,10 +2,10 @@
 
     python benchmarks/c_inference.py [--rounds 15]
 
-Three networks of the sizes that policies have, dense and with nine tenths of their weights removed in
-blocks of one input by sixteen outputs; weights are random, as speed does not depend on them. All are
-exported, so that what is timed was compared with the policy. One process, pinned to one core, times
-all forms of a network in turns: `c_inference.c`, which says how LiteRT is called.
+Three networks of the sizes that policies have, dense and with nine tenths of their weights removed
+in blocks of one input by sixteen outputs; weights are random, as speed does not depend on them. All
+are exported, so that what is timed was compared with the policy. One process, pinned to one core,
+times all forms of a network in turns: `c_inference.c`, which says how LiteRT is called.
 """
 
 from __future__ import annotations
@@ -90,14 +90,14 @@ def make_policy(sizes: tuple[int, ...], sparsity: float) -> Any:
 
 
 def measure(folder: Path, size: int, rounds: int) -> dict[str, Any]:
-    """Returns nanoseconds an action in each round, and the first numbers of the actions, by form."""
+    """Returns nanoseconds an action by form and round, and the first numbers of the actions."""
     program = folder / "c_inference"
     source = Path(__file__).with_suffix(".c")
     strict = ("-std=c99", "-O2", "-Wall", "-Wextra")
     subprocess.run(["cc", *strict, source, "-o", program, "-ldl"], check=True)
     spec = find_spec("ai_edge_litert")
-    assert spec is not None and spec.submodule_search_locations
-    litert = Path(next(iter(spec.submodule_search_locations)), "libLiteRt.so")
+    assert spec is not None
+    litert = Path(str(spec.origin)).with_name("libLiteRt.so")
     forms = {}
     for sparsity in SPARSITIES:
         what = "dense" if sparsity == 0 else f"{sparsity:.0%} in blocks"

@@ -77,7 +77,7 @@ def run(
     graph = Graph(tuple(tensors), (node,), {}, {})
     program = Program(graph)
     parameters = [Parameter(f"x{n}", "float32", array.size, "") for n, array in given]
-    for index, array in given:
+    for index, _ in given:
         program.put(index, Place(f"x{index}"))
     RULES[kind](program, node)
     place, size = program.place(outputs[0]), program.size(outputs[0])

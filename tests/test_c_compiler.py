@@ -42,7 +42,7 @@ def test_the_environment_names_the_compiler(monkeypatch, counted):
 def test_a_missing_compiler_says_what_was_looked_for(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CC", raising=False)
-    with pytest.raises(FileNotFoundError, match="looked for cc, gcc, clang.*Install gcc or clang"):
+    with pytest.raises(FileNotFoundError, match=r"looked for cc, gcc, clang.*Install gcc or clang"):
         c_compiler.library(FILES)
 
 

@@ -179,7 +179,7 @@ def test_without_a_compiler_the_c_is_written_and_the_lack_is_said(tmp_path, monk
 def test_c_that_acts_otherwise_is_not_written(tmp_path, monkeypatch):
     def other(content, manifest):
         found = generate(content, manifest)
-        wrong = found.files["policy.c"].replace(b"+=", b"-=")
+        wrong = found.files["policy.c"].replace(b"> 0.0f ?", b"< 0.0f ?")
         return type(found)(**{**vars(found), "files": {**found.files, "policy.c": wrong}})
 
     generate = c_export.generate

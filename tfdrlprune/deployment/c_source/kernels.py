@@ -14,8 +14,8 @@ from tfdrlprune.specs import Array
 
 WIDE = 16
 _WIDTHS = (16, 8, 4, 1)
-# Cycles for a vector of weights: in a dense loop it comes with its input; in a sparse one the input's
-# index comes first, and int8 is widened. What is narrower costs less of the second part.
+# Cycles for a vector of weights: in a dense loop it comes with its input; in a sparse one the
+# input's index comes first, and int8 is widened. What is narrower costs less of the second part.
 _DENSE, _INDEX, _WIDEN = 1.0, 1.0, 1.5
 # Cycles for the end of a sum.
 _TILE = 6.0
