@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from c_programs import constant, run
+from c_programs import STRICT, constant, run
 
 from tfdrlprune.deployment.c_source.rules import RULES, check_known
 from tfdrlprune.deployment.model_graph import Graph, Node, Tensor
@@ -82,7 +82,16 @@ def test_powers_choices_and_slopes():
 @pytest.mark.parametrize("activation", ["RELU", "RELU6", "RELU_N1_TO_1", "TANH"])
 def test_an_activation_that_is_part_of_an_operation(activation):
     made, _ = run("ADD", [4 * X, Y], (1, 3, 4), activation=activation)
-    np.testing.assert_allclose(made, UNARY[activation][1](4 * X + Y), rtol=2e-6)
+    np.testing.assert_allclose(made, UNARY[activation][1](4 * X + Y), rtol=2e-6, atol=1e-6)
+
+
+def test_tanh_is_right_everywhere_and_never_beyond_one():
+    given = np.concatenate([np.linspace(-12, 12, 200_001), [-1e30, 1e30, 1e-30, 0.0]])
+    made, _ = run("TANH", [given[None]], (1, len(given)), flags=(*STRICT, "-O3"))
+    np.testing.assert_allclose(made[0], np.tanh(given.astype(np.float32)), atol=4e-7)
+    assert np.abs(made).max() <= 1
+    made, _ = run("TANH", [np.float32([[np.nan, 1]])], (1, 2))
+    assert np.isnan(made[0, 0])
 
 
 MOVES = {

@@ -84,7 +84,7 @@ CASES = {
     "json nowhere": ("export policy --out OUT --json no/where.json", "there is no folder"),
     "no such source": ("export nowhere --out OUT", "There is no policy at nowhere"),
     "an artifact as source": ("export good --out OUT", "is an exported artifact"),
-    "C source": ("export policy --out OUT --formats tflite,c", "this version writes tflite only"),
+    "format": ("export policy --out OUT --formats onnx", "'tflite' or 'tflite,c' was expected"),
     "unknown precision": ("export policy --out OUT --precision int4", "'int4' is not one of"),
     "observations of another shape": (
         "export policy --out OUT --observations narrow.npz",
