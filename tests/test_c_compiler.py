@@ -70,6 +70,12 @@ def test_the_same_files_are_compiled_once(counted):
     assert counted() == 2
 
 
+def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert c_compiler.library(FILES).is_file()
+
+
 def test_another_compiler_compiles_anew(monkeypatch, counted):
     first = c_compiler.library(FILES)
     monkeypatch.setenv("CC", "cc")

@@ -67,6 +67,20 @@ def test_the_export_is_the_judged_artifact_with_its_report(result, tmp_path):
     result.export(tmp_path / "out", force=True)
 
 
+def test_c_is_made_of_the_judged_file(result, tmp_path):
+    folder = result.export(tmp_path / "a", formats=("tflite", "c"))
+    manifest = artifact.verify(folder)
+    assert {"policy.c", "policy.h", "policy_test.c", "report.json"} <= set(manifest.files)
+    assert manifest.versions["cc"] != "none"
+    compiled, interpreted = runtime.load(folder, backend="c"), runtime.load(folder)
+    batch = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    # In int8 the file rounds what goes from layer to layer, and the C does not.
+    assert np.mean(compiled.action(batch) == interpreted.action(batch)) > 0.9
+    with pytest.raises(ValueError, match="formats are of tflite, c"):
+        result.export(tmp_path / "b", formats=("tflite", "onnx"))
+    assert not (tmp_path / "b").exists()
+
+
 def test_the_policy_that_was_given_is_left_as_it_is():
     policy = balancer()
     before = policy.model.get_weights()

@@ -16,8 +16,8 @@ from pathlib import Path
 
 SOURCE_FILE = "policy.c"
 _NAMES = ("cc", "gcc", "clang")
-# Contraction makes one operation of a product and a sum, which is as exact and twice as fast. Without
-# traps, which nobody catches, GCC can choose in a vector and so do many tanh at a time.
+# Contraction makes one operation of a product and a sum, which is as exact and twice as fast.
+# Without traps, which nobody catches, GCC can choose in a vector and so do many tanh at a time.
 _FLAGS = ("-std=c99", "-O3", "-ffp-contract=fast", "-fno-trapping-math")
 _NATIVE = "-march=native"
 _SECONDS = 900
@@ -119,7 +119,10 @@ def library(files: Mapping[str, bytes]) -> Path:
     kept = folder / "policy.so"
     if kept.is_file():
         return kept
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:  # a home that is read-only: then it is made for this process alone
+        return build(files, Path(tempfile.mkdtemp(prefix="tfdrlprune-c-")), compiler=compiler)
     with tempfile.TemporaryDirectory(prefix=".making-", dir=folder.parent) as making:
         made = build(files, Path(making), compiler=compiler)
         folder.mkdir(mode=0o700, exist_ok=True)
