@@ -161,6 +161,18 @@ def test_sizes_are_those_of_the_arrays(tmp_path):
     assert found.stack_bytes == 4 * (64 + 64)
 
 
+def test_inputs_that_a_relu_made_zero_are_passed_over_and_nothing_changes(tmp_path):
+    policy = mlp(sizes=(4, 160, 150))
+    found = export(policy, tmp_path / "a", formats=BOTH)
+    assert found.c.comparison.agreement == 1.0
+    assert found.c.comparison.output_deviation < 1e-5
+    text = (tmp_path / "a" / "policy.c").read_text()
+    assert text.count("count += x[i] != 0.0f;") == 1  # behind the first layer, before the second
+    # Numbers of two layers, and a list of up to 160 inputs in bytes.
+    assert found.c.stack_bytes == 4 * (160 + 160) + 161
+    assert "64 of 64" in self_tested(tmp_path / "a", *SANITIZED)
+
+
 def test_without_a_compiler_the_c_is_written_and_the_lack_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler")
     found = export(mlp(), tmp_path / "a", formats=BOTH)

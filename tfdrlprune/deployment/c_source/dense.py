@@ -6,12 +6,14 @@ import numpy as np
 
 from tfdrlprune.deployment.c_source.kernels import WIDE
 from tfdrlprune.deployment.c_source.sums import WORD, Sums, packed
-from tfdrlprune.deployment.c_source.texts import indented
+from tfdrlprune.deployment.c_source.texts import c_type, indented, smallest_unsigned
 from tfdrlprune.specs import Array
 
 # Vectors of a dense layer, and pixels x vectors of a convolution, that are summed up at a time.
 # More would not stay in the registers of a processor that has sixteen.
 _TILES, _CONV_TILES, _PIXELS = 4, 2, 2
+# Inputs and outputs from which zeros among the inputs are passed over.
+_MANY = 128
 
 
 def dense(sums: Sums, outputs: int) -> list[str]:
@@ -19,13 +21,41 @@ def dense(sums: Sums, outputs: int) -> list[str]:
     count = outputs // WIDE
     most = _TILES if sums.window.single else _CONV_TILES
     whole = count // most * most * WIDE
-    lines = _groups(sums, 0, whole, WIDE, most) if whole else []
+    lines = found(sums) if skips(sums) else []
+    lines += _groups(sums, 0, whole, WIDE, most) if whole else []
     if count % most:
         lines += _groups(sums, whole, count * WIDE, WIDE, count % most)
     if rest := outputs % WIDE:
         width = next(w for w in (4, 8, WIDE) if w >= rest)
         lines += _groups(sums, outputs - rest, outputs, width, 1)
     return lines
+
+
+def skips(sums: Sums) -> bool:
+    """Tells whether inputs that are zero are passed over.
+
+    Half of them are, behind a relu. Finding the others takes some cycles for each input, which pays
+    where an input has many weights; of int8 ones four inputs are in a word.
+    """
+    kernel, window = sums.kernel, sums.window
+    wide = kernel.outputs >= _MANY and kernel.inputs >= _MANY
+    return window.zeros and window.single and window.plain and wide and not sums.whole
+
+
+def found(sums: Sums) -> list[str]:
+    """Returns the lines that list the inputs that are not zero."""
+    inputs = sums.kernel.inputs
+    dtype = smallest_unsigned(inputs)
+    kind, size = c_type(dtype), np.dtype(dtype).itemsize * (inputs + 1)
+    sums.program.local_bytes = max(sums.program.local_bytes, size)
+    return [
+        f"{kind} used[{inputs + 1}];",
+        "int count = 0;",
+        f"for (int i = 0; i < {inputs}; i++) {{",
+        f"    used[count] = ({kind})i;",
+        "    count += x[i] != 0.0f;",
+        "}",
+    ]
 
 
 def _groups(sums: Sums, begin: int, end: int, width: int, tiles: int) -> list[str]:
@@ -70,6 +100,14 @@ def _ordered(stored: Array, runs: int, tiles: int, whole: bool) -> Array:
 def _inputs(sums: Sums, names: list[list[str]], width: int) -> list[str]:
     """Returns the loops over runs and inputs."""
     window, tiles = sums.window, len(names[0])
+    if skips(sums):
+        inner = [
+            "const int i = used[n];",
+            f"const float *const v = w + i * {tiles * width};",
+            *(line.replace("w +", "v +") for line in _taken(sums, names, width, 1)),
+        ]
+        inner = [line.replace("[r + i", "[i") for line in inner]
+        return ["for (int n = 0; n < count; n++) {", *indented(inner), "}"]
     stride = WORD if sums.whole else 1
     step = tiles * width * stride
     inner = _taken(sums, names, width, stride)

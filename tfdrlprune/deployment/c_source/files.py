@@ -160,7 +160,7 @@ def source(
             f"void policy_{name}({_parameters(inputs, recurrent, name)})\n{{\n"
             f"    run({', '.join(given)});\n}}\n"
         )
-    return "\n".join(part for part in parts if part), 4 * numbers
+    return "\n".join(part for part in parts if part), 4 * numbers + program.local_bytes
 
 
 def _outputs(results: Sequence[Result]) -> list[str]:

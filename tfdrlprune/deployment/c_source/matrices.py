@@ -15,7 +15,7 @@ from tfdrlprune.deployment.c_source.dense import dense
 from tfdrlprune.deployment.c_source.dots import dots
 from tfdrlprune.deployment.c_source.elementwise import activated, activation
 from tfdrlprune.deployment.c_source.kernels import Form, Kernel, choose, dotted
-from tfdrlprune.deployment.c_source.moves import surrounded
+from tfdrlprune.deployment.c_source.moves import ALIASES, surrounded
 from tfdrlprune.deployment.c_source.program import LayerForm, Place, Program, unsupported
 from tfdrlprune.deployment.c_source.sparse import block_sparse, unrolled
 from tfdrlprune.deployment.c_source.sums import Sums, Window
@@ -27,8 +27,18 @@ def fully_connected(program: Program, node: Node) -> None:
     """Writes FULLY_CONNECTED."""
     kernel = _kernel(program, node, lambda stored: stored.T)
     rows = program.size(node.inputs[0]) // kernel.inputs
-    window = Window(1, kernel.inputs, 0, columns=rows, right=kernel.inputs)
+    zeros = _behind_relu(program, node.inputs[0])
+    window = Window(1, kernel.inputs, 0, columns=rows, right=kernel.inputs, zeros=zeros)
     _layer(program, node, kernel, window, program.place(node.inputs[0]))
+
+
+def _behind_relu(program: Program, index: int) -> bool:
+    """Tells whether a tensor is what a relu gives, moved or not."""
+    node = program.graph.makers.get(index)
+    while node is not None and node.kind in (*ALIASES, "MAX_POOL_2D"):
+        node = program.graph.makers.get(node.inputs[0])
+    relus = ("RELU", "RELU6")
+    return node is not None and (node.kind in relus or node.activation in relus)
 
 
 def convolution(program: Program, node: Node) -> None:

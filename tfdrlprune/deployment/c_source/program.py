@@ -81,6 +81,7 @@ class Program:
         functions: of C, before the one that runs the steps.
         flash_bytes: of the constants.
         used: vectors that must be defined; see `lanes.definitions`.
+        local_bytes: of the stack that one of the functions takes for arrays of its own, at most.
     """
 
     graph: Graph
@@ -89,6 +90,7 @@ class Program:
     functions: list[str] = field(default_factory=list)
     flash_bytes: int = 0
     used: set[str] = field(default_factory=set)
+    local_bytes: int = 0
     _places: dict[int, Place] = field(default_factory=dict)
     _sizes: list[int] = field(default_factory=list)
     _steps: list[_Step] = field(default_factory=list)

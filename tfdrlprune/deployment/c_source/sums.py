@@ -26,6 +26,7 @@ class Window:
         rows, columns: of points.
         down, right: from one point to the next.
         at: where each input is, where runs do not tell.
+        zeros: whether many inputs are likely to be zero, as behind a relu.
     """
 
     runs: int
@@ -36,6 +37,7 @@ class Window:
     down: int = 0
     right: int = 0
     at: Array | None = None
+    zeros: bool = False
 
     @property
     def single(self) -> bool:
