@@ -1,7 +1,8 @@
 """Vectors in C99: several numbers side by side, whose sums a compiler keeps in vector registers.
 
 GCC and Clang get their vector extension, in which a sum over inputs keeps its order and so needs no
--ffast-math; any other compiler gets structures and loops that do the same.
+-ffast-math; any other compiler, and a processor without vectors, gets structures and loops that do
+the same.
 
 Four int8 weights of a lane lie behind each other: they are one word, of which shifts make four
 floats. A compiler widens bytes to floats in twice as many operations.
@@ -65,9 +66,11 @@ static float sum16(const float *p)
     return (s[0] + s[2]) + (s[1] + s[3]);
 }
 """
+# Where a processor has vectors: elsewhere GCC would write out every lane, in five times the code.
 # Words are taken apart from their low end.
 _IF_GNU = """\
-#if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && !defined(POLICY_PLAIN_C)
+#if (defined(__SSE2__) || defined(__ARM_NEON) || defined(__ALTIVEC__)) && defined(__GNUC__) \\
+    && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && !defined(POLICY_PLAIN_C)
 """
 
 
