@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from c_programs import STRICT, constant, run
 
+from tfdrlprune.deployment.c_source.matrices import layer_name
+from tfdrlprune.deployment.c_source.program import Program
 from tfdrlprune.deployment.c_source.rules import RULES, check_known
 from tfdrlprune.deployment.model_graph import Graph, Node, Tensor
 
@@ -235,6 +237,14 @@ def test_a_depthwise_convolution_keeps_channels_apart(multiplier):
         options,
     )
     np.testing.assert_allclose(made[0], wanted, atol=1e-5)
+
+
+def test_no_name_in_a_file_becomes_code():
+    tensors = [Tensor("x", "float32", (1, 2)), constant(np.ones((2, 2), np.float32))]
+    tensors.append(Tensor("a/*/ int evil; /*/b", "float32", (1, 2)))
+    node = Node("FULLY_CONNECTED", (0, 1), (2,), "NONE", {})
+    program = Program(Graph(tuple(tensors), (node,), {}, {}))
+    assert not set("*/ ;") & set(layer_name(program, node))
 
 
 def test_operations_without_a_rule_are_named():

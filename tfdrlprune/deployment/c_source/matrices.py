@@ -7,6 +7,7 @@ every weight is read once and in order, and no sum changes its order for the sak
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -112,7 +113,8 @@ def _kernel(program: Program, node: Node, turn: Callable[[Array], Array]) -> Ker
 def layer_name(program: Program, node: Node) -> str:
     """Returns the name of the Keras layer that an operation comes from, as far as it shows."""
     parts = program.graph.tensors[node.output].name.split(";", maxsplit=1)[0].split("/")
-    return parts[-2] if len(parts) > 1 else parts[0]
+    # It goes into a comment, which no name may end.
+    return re.sub(r"[^\w.\-]", "_", parts[-2] if len(parts) > 1 else parts[0])
 
 
 def _layer(program: Program, node: Node, kernel: Kernel, window: Window, source: Place) -> None:
