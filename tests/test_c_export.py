@@ -8,6 +8,7 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 import pytest
+from artifacts import linear
 from builders import forward, mlp, randomize
 
 from tfdrlprune import runtime
@@ -265,6 +266,19 @@ def recurrent():
         ArraySpec("action", (), "int64", 0, 2),
         state_spec=ArraySpec("memory", (10,), "float32"),
     )
+
+
+def test_the_example_in_the_docs_acts(tmp_path):
+    export(linear([0, 0, 1, 0]), tmp_path / "a", formats=BOTH)
+    page = (Path(__file__).parents[1] / "docs" / "c.md").read_text(encoding="utf-8")
+    (tmp_path / "balance.c").write_text(page.split("```c\n")[1].split("```")[0])
+    sources = [tmp_path / "balance.c", tmp_path / "a" / "policy.c"]
+    program = tmp_path / "balance"
+    build = ["cc", *STRICT, "-I", tmp_path / "a", *sources, "-o", program, "-lm"]
+    subprocess.run(build, check=True)
+    given = "0 0 0.1 0\n0 0 -0.1 0\n"
+    done = subprocess.run([program], input=given, capture_output=True, text=True, check=True)
+    assert done.stdout == "right\nleft\n"
 
 
 def test_the_command_writes_c_and_says_what_it_was_compared_with(tmp_path, capsys):
