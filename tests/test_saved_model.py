@@ -9,12 +9,12 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401  must come before its 
 import numpy as np
 import pytest
 from builders import CHOICE, VECTOR, Scale, dqn, greedy, ppo
-from tf_agents.networks import q_network, q_rnn_network, sequential
+from tf_agents.networks import q_network, sequential
 from tf_agents.policies import policy_saver
 from tf_agents.specs import tensor_spec
 
 from tfdrlprune import policies
-from tfdrlprune.policies import rules, saved_model
+from tfdrlprune.policies import graph, signature_file
 from tfdrlprune.policies.normalizer import ObservationNormalizer
 from tfdrlprune.specs import ArraySpec, Head
 
@@ -192,15 +192,9 @@ def test_operations_without_a_rule_are_named(tmp_path):
         policies.load(save(dqn(network), tmp_path / "p"))
 
 
-def test_a_recurrent_policy_is_refused_by_its_state(tmp_path):
-    network = q_rnn_network.QRnnNetwork(VECTOR, CHOICE, lstm_size=(4,))
-    with pytest.raises(ValueError, match=r"has a state \['1/"):
-        policies.load(save(dqn(network), tmp_path / "p"))
-
-
 def test_a_wrong_rule_is_found_by_the_proof(tmp_path, monkeypatch):
     folder = save(dqn(), tmp_path / "p")
-    monkeypatch.setitem(rules._ACTIVATIONS, "Relu", "elu")
+    monkeypatch.setitem(graph.ACTIVATIONS, "Relu", "elu")
     with pytest.raises(ValueError, match=r"acts differently: \d+ of 1000 actions"):
         policies.load(folder)
 
@@ -243,6 +237,6 @@ def test_loading_needs_no_python_objects_of_the_saved_model(tmp_path):
 
 
 def test_the_frozen_signature_keeps_its_keys(tmp_path):
-    signature = saved_model.read_signature(save(dqn(), tmp_path / "p"))
+    signature = signature_file.read_signature(save(dqn(), tmp_path / "p"))
     assert signature.keys == ("0/discount", "0/observation", "0/reward", "0/step_type")
     assert signature.leaves() == ["0/observation"]

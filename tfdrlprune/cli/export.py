@@ -79,9 +79,12 @@ def command(
     from tfdrlprune.deployment import artifact, exporter
     from tfdrlprune.evidence.rollouts import record_observations
     from tfdrlprune.folders import check_free
+    from tfdrlprune.policies.frozen import CANNOT, FrozenPolicy
 
     check_free(out, force=force, replaces=artifact.is_artifact)
-    policy = sources.load_policy(source, env)
+    policy = sources.load_exportable(source, env)
+    if isinstance(policy, FrozenPolicy):
+        click.echo(f"Warning: {policy.reason} {CANNOT}", err=True)
     batch = None
     if observations is not None:
         batch = sources.load_observations(observations, policy.observation_spec)
@@ -110,7 +113,8 @@ def command(
         "output_deviation": comparison.output_deviation,
     }
     c = exported.c
-    written = {} if c is None else {"c": formats_option.to_json(c)}
+    written: dict[str, Any] = {} if c is None else {"c": formats_option.to_json(c)}
+    written["rebuilt"] = not isinstance(policy, FrozenPolicy)
     output.write_json(json_file, manifest | {"comparison": same} | written)
     origin = "recorded" if comparison.recorded else "drawn"
     size = manifest["files"][artifact.MODEL_FILE]["size_bytes"]

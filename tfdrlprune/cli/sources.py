@@ -45,19 +45,29 @@ def load_policy(source: Path, env: str | None) -> Any:
     """Returns the policy at a path, with the environment's own specs where the file has none."""
     from tfdrlprune import policies
 
+    return policies.load(source, **_specs(env))
+
+
+def load_exportable(source: Path, env: str | None) -> Any:
+    """Returns the same, or a frozen policy where a SavedModel cannot be rebuilt."""
+    from tfdrlprune import policies
+
+    return policies.load_exportable(source, **_specs(env))
+
+
+def _specs(env: str | None) -> dict[str, Any]:
     if env is None:
-        return policies.load(source)
+        return {}
     from tfdrlprune.agents import spaces
     from tfdrlprune.agents.environments import spaces_of
     from tfdrlprune.specs import ArraySpec
 
     observation, action = spaces_of(env)
     own = spaces.action_nest(action)
-    return policies.load(
-        source,
-        observation=spaces.observation_nest(observation),
-        action=own if isinstance(own, ArraySpec) else None,
-    )
+    return {
+        "observation": spaces.observation_nest(observation),
+        "action": own if isinstance(own, ArraySpec) else None,
+    }
 
 
 def load_observations(file: Path, nest: Any) -> Any:

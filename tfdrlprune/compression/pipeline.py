@@ -22,6 +22,7 @@ from tfdrlprune.deployment import counting
 from tfdrlprune.deployment.exporter import stripped
 from tfdrlprune.evidence.report import Report
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.frozen import check_layers
 from tfdrlprune.pruning.kernel_names import prunable
 from tfdrlprune.pruning.kernels import Kernel, find_kernels
 from tfdrlprune.pruning.pruner import Pruner
@@ -113,6 +114,7 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
     """
     recipe, judging = recipe or Recipe(), judging or Judging()
     recipe.check_compress()
+    check_layers(policy, "compressed")
     settings = distillation or DistillationSettings()
     tell = progress or (lambda what, done, total: None)
     teacher = policy.replace(model=stripped(policy.model))

@@ -132,8 +132,13 @@ def export(  # noqa: PLR0913  each is a key of the manifest
     form = _with_short_indices(source) if target == "micro" else source
     content = convert(unrolled(form), precision, leaves, float_layers)
     found = operations(content)
-    dense = counting.dense_parameters(plain) if dense_parameters is None else dense_parameters
     count, nonzero = parameter_counts(found)
+    # A policy that was not rebuilt has no layers to count.
+    dense = (
+        (counting.dense_parameters(plain) or count)
+        if dense_parameters is None
+        else dense_parameters
+    )
     zeros, total = counting.zeros_kept(source, found, precision, prunable)
     # Units that were only masked are all still there: then zeros are counted, as with weights.
     by_unit = (recipe or {}).get("granularity") == "unit" and count < dense

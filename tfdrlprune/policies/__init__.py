@@ -2,6 +2,6 @@
 
 from tfdrlprune.policies.conversion import from_agent, from_network
 from tfdrlprune.policies.form import Policy
-from tfdrlprune.policies.loader import load
+from tfdrlprune.policies.loader import load, load_exportable
 
-__all__ = ["Policy", "from_agent", "from_network", "load"]
+__all__ = ["Policy", "from_agent", "from_network", "load", "load_exportable"]

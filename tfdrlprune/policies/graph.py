@@ -21,6 +21,23 @@ _PACKAGING = (
     "Squeeze",
     "StopGradient",
 )
+_IDENTITIES = ("Identity", "Snapshot", "StopGradient")
+# What a loop over one step puts its one tensor into, and takes it out of.
+_LISTS = ("TensorListFromTensor", "TensorListGetItem", "TensorListStack")
+# What may give the same numbers in another shape; `Graph.unshaped` tells whether it does.
+SHAPING = ("ExpandDims", "Reshape", "Squeeze", "StridedSlice", "Transpose", *_LISTS)
+# Curves that Keras knows by name.
+ACTIVATIONS = {
+    "Elu": "elu",
+    "Relu": "relu",
+    "Relu6": "relu6",
+    "Selu": "selu",
+    "Sigmoid": "sigmoid",
+    "Softmax": "softmax",
+    "Softplus": "softplus",
+    "Softsign": "softsign",
+    "Tanh": "tanh",
+}
 # Operations with a constant that `affine` sums up.
 AFFINE = ("Add", "AddV2", "Mul", "RealDiv", "Sub")
 
@@ -47,9 +64,28 @@ class Graph:
         node = self.nodes[stem]
         return self.node(node.input[int(index or 0)]) if node.op == "IdentityN" else node
 
+    def output(self, name: str) -> tuple[Any, int]:
+        """Returns the node that makes a tensor, behind identities, and the output's number."""
+        stem, _, index = name.partition(":")
+        node, position = self.nodes[stem], int(index or 0)
+        if node.op in ("IdentityN", *_IDENTITIES):
+            return self.output(node.input[position])
+        return node, position
+
     def inputs(self, node: Any) -> list[Any]:
         """Returns the nodes whose outputs a node takes, without control inputs."""
         return [self.node(name) for name in node.input if not name.startswith("^")]
+
+    def needs(self, node: Any) -> set[str]:
+        """Returns the names of all nodes that a node's value is made of, its own too."""
+        found: set[str] = set()
+        pending = [node]
+        while pending:
+            current = pending.pop()
+            if current.name not in found:
+                found.add(current.name)
+                pending.extend(self.inputs(current))
+        return found
 
     def moves(self, node: Any) -> bool:
         """Tells whether a node's value depends on an input of the graph."""
@@ -70,18 +106,59 @@ class Graph:
             stack.pop()
         return self._moving[node.name]
 
-    def constant(self, node: Any) -> Array:
-        """Returns the value of a node that no input reaches."""
-        if node.name not in self._constants:
-            tensor = self._prune([], f"{node.name}:0")()
-            self._constants[node.name] = np.asarray(tensor)
-        return self._constants[node.name]
+    def constant(self, node: Any, index: int = 0) -> Array:
+        """Returns the value of a node that no input reaches, of one of its outputs."""
+        name = f"{node.name}:{index}"
+        if name not in self._constants:
+            self._constants[name] = np.asarray(self._prune([], name)())
+        return self._constants[name]
 
     def through(self, node: Any) -> Any:
-        """Returns the node behind identities."""
-        while node.op in ("Identity", "Snapshot", "StopGradient"):
-            node = self.inputs(node)[0]
-        return node
+        """Returns the node behind identities, and behind choices that are always the same."""
+        while True:
+            if node.op in _IDENTITIES:
+                node = self.inputs(node)[0]
+            elif node.op in ("Select", "SelectV2") and not self.moves(self.inputs(node)[0]):
+                condition, chosen, other = self.inputs(node)
+                truth = self.constant(condition)
+                if not truth.all() and truth.any():
+                    return node
+                node = chosen if truth.all() else other
+            else:
+                return node
+
+    def unshaped(self, node: Any) -> Any:
+        """Returns the node whose numbers a node gives in another shape, in the same order."""
+        while True:
+            node = self.through(node)
+            if node.op in ("Reshape", "ExpandDims", "Squeeze", *_LISTS):
+                node = self.inputs(node)[0]
+            elif node.op == "TensorListSetItem":
+                node = self.inputs(node)[2]
+            elif node.op in ("Transpose", "StridedSlice") and self._keeps_order(node):
+                node = self.inputs(node)[0]
+            else:
+                return node
+
+    def _shape(self, node: Any) -> Any:
+        """Returns a node's shape; a list that a loop over one step has filled holds one tensor."""
+        node = self.through(node)
+        if node.op == "TensorListStack":
+            filled = self.through(self.inputs(node)[0])
+            if filled.op == "TensorListSetItem":
+                return tf.TensorShape([1]).concatenate(self.shapes[self.inputs(filled)[2].name])
+        return self.shapes[node.name]
+
+    def _keeps_order(self, node: Any) -> bool:
+        source, *rest = self.inputs(node)
+        shape = self._shape(source)
+        if node.op == "StridedSlice":  # of all there is, only axes of length one may go
+            sizes = shape.num_elements(), self.shapes[node.name].num_elements()
+            return sizes[0] is not None and sizes[0] == sizes[1]
+        if shape.rank is None or self.moves(rest[0]):
+            return False
+        order = [axis for axis in self.constant(rest[0]).tolist() if shape[axis] != 1]
+        return order == sorted(order)
 
     def split(self, node: Any) -> tuple[Any, Array] | None:
         """Returns the moving input and the constant one of an operation that has just these."""
@@ -170,9 +247,9 @@ def mean_parts(graph: Graph, node: Any) -> tuple[Any, Array] | None:
 
 
 def _unpacked(graph: Graph, node: Any) -> Any:
-    while node.op in _PACKAGING:
-        node = graph.inputs(node)[0]
-    return node
+    while (inner := graph.through(node)).op in _PACKAGING:
+        node = graph.inputs(inner)[0]
+    return inner
 
 
 def _unclipped(graph: Graph, node: Any) -> Any:

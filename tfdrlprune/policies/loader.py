@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-from tfdrlprune.policies import form, keras_file, saved_model
+from tfdrlprune.policies import form, frozen, keras_file, saved_model
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.signature_file import is_saved_model
 from tfdrlprune.specs import ArraySpec, Head, Nest
 
 # Within the folder of a training run.
@@ -36,7 +38,40 @@ def load(
         ValueError: what is there is no policy, is damaged, holds code, or cannot be rebuilt; says
             why, and which layer or operation.
     """
-    source = Path(path)
+    return _load(Path(path), saved_model.load_policy, head, observation, action)
+
+
+def load_exportable(
+    path: str | os.PathLike[str],
+    *,
+    head: Head | None = None,
+    observation: Nest | None = None,
+    action: ArraySpec | None = None,
+) -> Policy:
+    """Returns what `load` does, or, where a SavedModel cannot be rebuilt, a `FrozenPolicy` of it.
+
+    That one runs and is exported; its ``reason`` says why it is not more.
+
+    Args:
+        path: as in `load`.
+        head: likewise.
+        observation: likewise.
+        action: likewise.
+
+    Raises:
+        FileNotFoundError: as `load`.
+        ValueError: as `load`, but for operations that cannot be rebuilt.
+    """
+    return _load(Path(path), frozen.load_policy, head, observation, action)
+
+
+def _load(
+    source: Path,
+    from_saved_model: Callable[..., Policy],
+    head: Head | None,
+    observation: Nest | None,
+    action: ArraySpec | None,
+) -> Policy:
     if not source.exists():
         raise FileNotFoundError(f"There is no policy at {source}: no such file or folder.")
     for folder in (source, source / _RUN_POLICY):
@@ -45,8 +80,8 @@ def load(
     if keras_file.is_keras(source):
         return keras_file.load_policy(source, head=head, observation=observation, action=action)
     for folder in (source, source / _RUN_SAVED_MODEL):
-        if saved_model.is_saved_model(folder):
-            return saved_model.load_policy(folder, observation=observation, action=action)
+        if is_saved_model(folder):
+            return from_saved_model(folder, observation=observation, action=action)
     if (source / "policy.tflite").is_file() or source.suffix == ".tflite":
         raise ValueError(
             f"{source} is an exported artifact, which runs (tfdrlprune.runtime.load) but is not "

@@ -11,7 +11,9 @@ from tfdrlprune.specs import Array
 _TOLERANCE = 1e-4  # float32, the same operations in another order
 
 
-def prove(policy: Policy, expected: Array, leaves: list[Array], what: str) -> None:
+def prove(
+    policy: Policy, expected: Array, leaves: list[Array], what: str, episodes: int = 1
+) -> None:
     """Raises ValueError, which says how far off, unless the policy gives the expected actions.
 
     Args:
@@ -19,8 +21,15 @@ def prove(policy: Policy, expected: Array, leaves: list[Array], what: str) -> No
         expected: [count, *action.shape], from the original.
         leaves: the observations for them, [count, *shape] each.
         what: the policy's name at the beginning of the error.
+        episodes: with a state, the rows are so many episodes of equal length.
     """
-    outputs = policy.batch_outputs(leaves)
+    steps = len(expected) // episodes
+    outputs = np.concatenate(
+        [
+            policy.batch_outputs([leaf[first : first + steps] for leaf in leaves])
+            for first in range(0, len(expected), steps)
+        ]
+    )
     count = len(expected)
     if not np.isfinite(outputs).all():
         raise ValueError(f"{what} gives NaN or infinity on random observations.")

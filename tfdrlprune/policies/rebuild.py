@@ -10,7 +10,8 @@ from typing import Any
 from tfdrlprune._tf import stable_name, tf
 
 from tfdrlprune.policies.normalizer import ObservationNormalizer
-from tfdrlprune.policies.steps import Fork, Front, Recurrence, refusal
+from tfdrlprune.policies.refusal import refusal
+from tfdrlprune.policies.steps import Fork, Front, Recurrence
 from tfdrlprune.policies.unrolling import Unrolled
 from tfdrlprune.policies.wrappers import inner
 from tfdrlprune.specs import Nest, flatten, pack_like

@@ -6,29 +6,27 @@ in `RULES`. For a further way to end in an action, see `graph.head_of`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfdrlprune._tf import tf
 
 import numpy as np
 
-from tfdrlprune.policies.graph import AFFINE, Graph, affine, dueling_parts, mean_parts
+from tfdrlprune.policies.cells import Cell
+from tfdrlprune.policies.graph import (
+    ACTIVATIONS,
+    AFFINE,
+    SHAPING,
+    Graph,
+    affine,
+    dueling_parts,
+    mean_parts,
+)
 from tfdrlprune.policies.normalizer import ObservationNormalizer
 from tfdrlprune.policies.scores import Duel, ExpectedValue
+from tfdrlprune.policies.unrolling import Unrolled
 from tfdrlprune.specs import Array
-
-_ACTIVATIONS = {
-    "Elu": "elu",
-    "Relu": "relu",
-    "Relu6": "relu6",
-    "Selu": "selu",
-    "Sigmoid": "sigmoid",
-    "Softmax": "softmax",
-    "Softplus": "softplus",
-    "Softsign": "softsign",
-    "Tanh": "tanh",
-}
 
 
 class Rebuilder:
@@ -38,11 +36,18 @@ class Rebuilder:
         graph: the frozen graph.
         inputs: Keras inputs by placeholder name.
         last: the node whose layer is named ``outputs``.
+        cells: recurrent ones; what makes their outputs is not followed further.
+        recurrence: the states that go into and come out of them.
     """
 
-    def __init__(self, graph: Graph, inputs: dict[str, Any], last: Any) -> None:
+    def __init__(
+        self, graph: Graph, inputs: dict[str, Any], last: Any, cells: Sequence[Cell] = ()
+    ) -> None:
         self.graph, self.inputs, self.last = graph, inputs, last
+        self.cells = {cell.results[0]: cell for cell in cells}
+        self.recurrence = Unrolled([cell.layer for cell in cells])
         self._built: dict[str, Any] = {}
+        self._names: dict[str, int] = {}
 
     def tensor(self, node: Any) -> Any:
         """Returns a node's value as a Keras tensor.
@@ -52,13 +57,22 @@ class Rebuilder:
         """
         node = self.graph.through(node)
         if node.name not in self._built:
-            if node.op == "Placeholder":
+            if node.name in self.cells:
+                cell = self.cells[node.name]
+                source = self.tensor(self.graph.unshaped(cell.source))
+                self._built[node.name] = self.recurrence.step(cell.layer, source, self._unique)
+            elif node.name in self.inputs:
                 self._built[node.name] = self.inputs[node.name]
             elif node.op in RULES:
                 self._built[node.name] = RULES[node.op](self, node)
             else:
                 raise unknown(node)
         return self._built[node.name]
+
+    def _unique(self, name: str) -> str:
+        """Returns a name for one of several alike layers; the cells' come in their order."""
+        self._names[name] = count = self._names.get(name, -1) + 1
+        return f"{name}_{count}" if count else name
 
     def name(self, node: Any) -> str | None:
         """Returns the name for the layer that a node becomes, None for any."""
@@ -76,8 +90,9 @@ def unknown(node: Any, why: str = "") -> ValueError:
     """Returns the error for a node that cannot be rebuilt."""
     return ValueError(
         f"The operation {node.op} ({node.name}) of the SavedModel cannot be rebuilt as a Keras "
-        f"layer{why}. Build the policy from the agent with policies.from_agent, or from a Keras "
-        "file."
+        f"layer{why}. Build the policy from the agent (policies.from_agent), its checkpoint "
+        "(policies.from_checkpoint) or a Keras file, or export it as it is: `tfdrlprune export` "
+        "needs no layers."
     )
 
 
@@ -91,7 +106,9 @@ def _bias(build: Rebuilder, node: Any) -> Any:
 
 def _activation(build: Rebuilder, node: Any) -> Any:
     inner = build.graph.through(build.graph.inputs(node)[0])
-    activation = _ACTIVATIONS[node.op]
+    if (product := build.graph.unshaped(inner)).op in _LINEAR:
+        inner = product
+    activation = ACTIVATIONS[node.op]
     if inner.op == "BiasAdd":
         return _biased(build, inner, node, activation)
     if inner.op in _LINEAR:
@@ -100,7 +117,7 @@ def _activation(build: Rebuilder, node: Any) -> Any:
 
 
 def _biased(build: Rebuilder, node: Any, last: Any, activation: str | None) -> Any:
-    inner, bias = build.graph.through(build.graph.inputs(node)[0]), build.graph.inputs(node)[1]
+    inner, bias = build.graph.unshaped(build.graph.inputs(node)[0]), build.graph.inputs(node)[1]
     if inner.op not in _LINEAR or build.graph.moves(bias):
         raise unknown(node)
     return _weighted(build, inner, last, build.graph.constant(bias), activation)
@@ -122,6 +139,8 @@ def _weighted(
     if build.graph.moves(kernel_node):
         raise unknown(node, ", as its kernel is computed")
     kernel = build.graph.constant(kernel_node)
+    if node.op == "MatMul":
+        value = _features(build, value, kernel.shape[1 if node.attr["transpose_b"].b else 0])
     build.tensor(value)  # first, so that Keras numbers the layers in the order they run
     common = {
         "use_bias": bias is not None,
@@ -140,6 +159,14 @@ def _weighted(
     return build.apply(layer, value, [kernel] if bias is None else [kernel, bias])
 
 
+def _features(build: Rebuilder, node: Any, size: int) -> Any:
+    """Returns the node that a Dense layer of so many inputs takes, on its last axis."""
+    inner = build.graph.unshaped(node)
+    shape = build.tensor(inner).shape[1:]
+    flat = len(shape) > 1 and shape.num_elements() == size
+    return node if flat or shape[-1] != size else inner
+
+
 def _convolution(node: Any, kernel: Array, common: dict[str, Any]) -> Any:
     padding = node.attr["padding"].s.decode().lower()
     if node.attr["data_format"].s not in (b"", b"NHWC") or padding == "explicit":
@@ -156,15 +183,19 @@ def _convolution(node: Any, kernel: Array, common: dict[str, Any]) -> Any:
 
 
 def _reshape(build: Rebuilder, node: Any) -> Any:
-    value = build.graph.inputs(node)[0]
-    source = build.tensor(value)
-    shape = build.graph.shapes[node.name]
+    """Rebuilds what gives the same numbers in another shape; an axis of one step is left out."""
+    inner = build.graph.unshaped(node)
+    if inner.name == node.name:
+        raise unknown(node, ", as it changes the order of the numbers")
+    source, shape = build.tensor(inner), build.graph.shapes[node.name]
     if shape.rank is None or any(size is None for size in shape[1:]):
         raise unknown(node, ", as its shape is not known beforehand")
     target = tuple(shape[1:])
     if tuple(source.shape[1:]) == target and build.name(node) is None:
         return source
-    return build.apply(tf.keras.layers.Reshape(target, name=build.name(node)), value)
+    if np.prod(target, dtype=int) != np.prod(source.shape[1:], dtype=int):
+        raise unknown(node, ", as it makes batch rows of features")
+    return build.apply(tf.keras.layers.Reshape(target, name=build.name(node)), inner)
 
 
 def _cast(build: Rebuilder, node: Any) -> Any:
@@ -228,7 +259,10 @@ def _concatenate(build: Rebuilder, node: Any) -> Any:
     *parts, axis = build.graph.inputs(node)
     if not all(build.graph.moves(part) for part in parts):
         raise unknown(node, ", as one of its parts is constant")
-    layer = tf.keras.layers.Concatenate(axis=int(build.graph.constant(axis)), name=build.name(node))
+    where, rank = int(build.graph.constant(axis)), build.graph.shapes[node.name].rank
+    if where > 0 and rank is not None:
+        where -= rank  # from the end, as an axis of one step may be left out
+    layer = tf.keras.layers.Concatenate(axis=where, name=build.name(node))
     return layer([build.tensor(part) for part in parts])
 
 
@@ -275,14 +309,14 @@ _MERGES = {
 }
 RULES: dict[str, Callable[[Rebuilder, Any], Any]] = {
     **dict.fromkeys(_LINEAR, _linear),
-    **dict.fromkeys(_ACTIVATIONS, _activation),
+    **dict.fromkeys(ACTIVATIONS, _activation),
     **dict.fromkeys((*AFFINE, *_MERGES), _elementwise),
     "AvgPool": _pool,
     "BiasAdd": _bias,
     "Cast": _cast,
     "ConcatV2": _concatenate,
     "MaxPool": _pool,
-    "Reshape": _reshape,
+    **dict.fromkeys(SHAPING, _reshape),
     "Split": _split,
     "Sum": _sum,
 }

@@ -24,6 +24,7 @@ from tf_agents.networks import (
 )
 
 from tfdrlprune.policies.dueling import DuelingQNetwork
+from tfdrlprune.policies.refusal import refusal
 from tfdrlprune.policies.scores import Duel
 
 # Layers that do nothing when a policy acts.
@@ -172,13 +173,3 @@ def _front(encoder: Any) -> Front | None:
         return None
     branches = tuple(steps_of(layer) for layer in layers or ())
     return Front(encoder._preprocessing_nest, branches, encoder._preprocessing_combiner)
-
-
-def refusal(layer: Any, why: str) -> ValueError:
-    """Returns the error that names a layer or network and says why it cannot be rebuilt."""
-    return ValueError(
-        f"The layer {getattr(layer, 'name', '?')!r} ({type(layer).__name__}) cannot be rebuilt as "
-        f"part of a policy: {why}. Known are QNetwork, Sequential, EncodingNetwork, "
-        "ActorNetwork and ActorDistributionNetwork of Keras layers that can be made from their "
-        "config."
-    )

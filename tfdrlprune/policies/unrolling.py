@@ -7,7 +7,7 @@ from typing import Any
 
 from tfdrlprune._tf import stable_name, tf
 
-from tfdrlprune.policies.steps import refusal
+from tfdrlprune.policies.refusal import refusal
 from tfdrlprune.specs import ArraySpec
 
 # Unrolled, a step is plain operations, which every target has and every precision can hold.
@@ -26,7 +26,6 @@ class Unrolled:
 
     Attributes:
         inputs: Keras inputs for the state's leaves.
-        outputs: tensors of the next state's leaves, as far as `step` has made them.
         names: of all of these.
 
     Raises:
@@ -43,16 +42,26 @@ class Unrolled:
                 size for cell in cells for size in tf.nest.flatten(cell.state_size)
             )
         ]
-        self.outputs: list[Any] = []
+        self._first: dict[int, int] = {}
+        count = 0
+        for cell in cells:
+            self._first[id(cell)] = count
+            count += _leaf_count(cell)
+        self._outputs: dict[int, Any] = {}
         self.names = {name for each in self.inputs for name in (each.name, f"next_{each.name}")}
+
+    @property
+    def outputs(self) -> list[Any]:
+        """Tensors of the next state's leaves, as far as `step` has made them."""
+        return [self._outputs[index] for index in sorted(self._outputs)]
 
     def step(self, cell: Any, value: Any, unique: Callable[[str], str]) -> Any:
         """Returns the cell's output for a tensor [batch, features]."""
         if value.shape.rank != 2:
             shape = tuple(value.shape[1:])
             raise refusal(cell, f"it takes one axis of features, and its input has {shape}")
-        first = len(self.outputs)
-        states = self.inputs[first : first + len(tf.nest.flatten(cell.state_size))]
+        first = self._first[id(cell)]
+        states = self.inputs[first : first + _leaf_count(cell)]
         config = {key: each for key, each in cell.get_config().items() if key in _OPTIONS}
         layer = getattr(tf.keras.layers, _LAYERS[type(cell).__name__])(
             **config, unroll=True, return_state=True, name=unique(stable_name(cell))
@@ -60,11 +69,14 @@ class Unrolled:
         one = tf.keras.layers.Reshape((1, value.shape[1]), name=unique("one_step"))(value)
         output, *following = layer(one, initial_state=states)
         layer.set_weights(cell.get_weights())
-        self.outputs += [
-            tf.keras.layers.Activation("linear", name=f"next_{state.name}")(each)
-            for state, each in zip(states, following, strict=True)
-        ]
+        for index, (state, each) in enumerate(zip(states, following, strict=True), first):
+            named = tf.keras.layers.Activation("linear", name=f"next_{state.name}")
+            self._outputs[index] = named(each)
         return output
+
+
+def _leaf_count(cell: Any) -> int:
+    return len(tf.nest.flatten(cell.state_size))
 
 
 def state_spec(model: Any) -> tuple[ArraySpec, ...] | None:

@@ -1,0 +1,209 @@
+"""A policy that could not be rebuilt of layers: its frozen graph, which runs and is exported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tfdrlprune._tf import tf
+
+from tfdrlprune import observations as _observations
+from tfdrlprune.policies import saved_model
+from tfdrlprune.policies.form import Policy, output_count
+from tfdrlprune.policies.graph import Graph, head_of
+from tfdrlprune.policies.one_step import one_step
+from tfdrlprune.policies.saved_model import SavedModel
+from tfdrlprune.policies.signature import Signature
+from tfdrlprune.policies.signature_file import inlined
+from tfdrlprune.specs import ArraySpec, Head, Nest, flatten
+
+_RANDOM = ("Multinomial", "Random", "StatelessMultinomial", "StatelessRandom")
+CANNOT = (
+    "It runs, and is converted, as it is: it cannot be pruned, shrunk, distilled into, or trained, "
+    "its zeros are not counted, and quantization does not spare an observation normaliser in it."
+)
+
+
+class FrozenModel(tf.Module):
+    """A frozen graph with the surface of a functional Keras model that has no layers.
+
+    Args:
+        function: from leaves of observation and state, [batch, *shape], to outputs and next state.
+        inputs: names of its inputs.
+        outputs: names of its outputs.
+
+    Attributes:
+        inputs, outputs: its tensors.
+        input_names, output_names: their names.
+        layers: none, so that whatever looks for kernels finds nothing.
+    """
+
+    def __init__(self, function: Any, inputs: Sequence[str], outputs: Sequence[str]):
+        super().__init__(name="policy")
+        self._function = function
+        self.inputs, self.outputs = list(function.inputs), list(function.outputs)
+        self.input_names, self.output_names = list(inputs), list(outputs)
+        self.layers: list[Any] = []
+
+    def __call__(self, leaves: Any, training: bool = False) -> Any:
+        """Returns the outputs for a list of leaves, or for one; a batch of any size."""
+        leaves = leaves if isinstance(leaves, (list, tuple)) else [leaves]
+        if all(leaf.shape[0] == 1 for leaf in leaves):
+            return self._pack(self._function(*leaves))
+        signature = [tf.TensorSpec(tensor.shape[1:], tensor.dtype) for tensor in self.outputs]
+        rows = tf.map_fn(
+            lambda row: [
+                out[0] for out in tf.nest.flatten(self._function(*[x[None] for x in row]))
+            ],
+            list(leaves),
+            fn_output_signature=signature,
+        )
+        return self._pack(rows)
+
+    def _pack(self, results: Any) -> Any:
+        results = tf.nest.flatten(results)
+        return results if len(results) > 1 else results[0]
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns nothing: there are no layers."""
+        return {}
+
+    def get_layer(self, name: str) -> None:
+        """Returns None: there is no layer of any name."""
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenPolicy(Policy):
+    """A policy that runs and is exported as its SavedModel has it, and no more.
+
+    Attributes:
+        reason: why it could not be rebuilt; names the operation.
+    """
+
+    reason: str = ""
+
+    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
+        """Raises ValueError: there are no layers to save."""
+        raise ValueError(f"A frozen policy is not saved; export it. {self.reason}")
+
+
+def load_policy(
+    path: str | os.PathLike[str],
+    *,
+    observation: Nest | None = None,
+    action: ArraySpec | None = None,
+) -> Policy:
+    """Returns a SavedModel's policy rebuilt of layers, or a `FrozenPolicy` where that fails.
+
+    Args:
+        path: the folder.
+        observation: as in `saved_model.load_policy`.
+        action: likewise.
+
+    Raises:
+        ValueError: it is no policy, is damaged, acts at random, or its graph for one observation
+            acts differently from the SavedModel.
+    """
+    saved = saved_model.read(path, observation=observation, action=action)
+    try:
+        return saved_model.rebuild(saved)
+    except ValueError as error:
+        return freeze(saved, str(error))
+
+
+def check_layers(policy: Policy, what: str) -> None:
+    """Raises ValueError if a policy has no layers, which ``what`` needs."""
+    if isinstance(policy, FrozenPolicy):
+        raise ValueError(f"A policy that was not rebuilt cannot be {what}. {policy.reason}")
+
+
+def freeze(saved: SavedModel, reason: str) -> FrozenPolicy:
+    """Returns a SavedModel's policy as its frozen graph for one observation, compared with it."""
+    signature = one_step(saved.signature)
+    definition = signature.function.graph.as_graph_def()
+    noisy = [node.op for node in definition.node if node.op.startswith(_RANDOM)]
+    if noisy:
+        raise ValueError(
+            f"The policy in {saved.path} acts at random (by the operation {noisy[0]}), and a "
+            "file has to act the same every time. Save GreedyPolicy(agent.policy) by PolicySaver."
+        )
+    graph = Graph(signature.function)
+    errors = []
+    for head, outputs in _ends(saved, graph, signature):
+        policy = _policy(saved, signature, head, outputs, reason)
+        try:
+            saved.prove(policy)
+        except ValueError as error:
+            errors.append(error)
+        else:
+            return policy
+    raise errors[-1]
+
+
+def _ends(saved: SavedModel, graph: Graph, signature: Signature) -> list[tuple[Head, Any]]:
+    """Returns heads and the outputs [1, n] under them: as they are read, and the bare action."""
+    tensor = signature.function.graph.get_tensor_by_name
+    found: list[tuple[Head, Any]] = []
+    head, last = head_of(graph, graph.node(signature.outputs["action"]))
+    scores = tensor(f"{last.name}:0")
+    if head.kind == "argmax":
+        head = Head("argmax", offset=float(_observations.bounds(saved.action)[0][0]))
+    fits = scores.dtype == tf.float32 and scores.shape.num_elements() is not None
+    try:
+        fits = fits and scores.shape.num_elements() == output_count(head, saved.action)
+    except ValueError:  # an argmax that is not the whole action
+        fits = False
+    if fits and head.kind != "affine":
+        found.append((head, scores))
+    action = tensor(signature.outputs["action"])
+    return [*found, (Head("affine", offset=float(saved.shift)), action)]
+
+
+def _policy(
+    saved: SavedModel, signature: Signature, head: Head, outputs: Any, reason: str
+) -> FrozenPolicy:
+    results = list(signature.outputs.values())
+    states = [
+        ArraySpec(
+            f"state_{index}",
+            tuple(signature.tensors[key].shape[1:]),
+            signature.tensors[key].dtype.name,
+        )
+        for index, key in enumerate(signature.states)
+    ]
+    names = [spec.name for spec in flatten(saved.observation)] + [spec.name for spec in states]
+    order = [*saved.keys, *signature.states]
+    following = [results[index] for index in signature.states.values()]
+    function = signature.function
+    definition, count = function.graph.as_graph_def(), output_count(head, saved.action)
+
+    def build() -> list[Any]:
+        given = {
+            signature.tensors[key].name: tf.compat.v1.placeholder(
+                signature.tensors[key].dtype, [1, *signature.tensors[key].shape[1:]]
+            )
+            for key in order
+        }
+        made, *after = tf.import_graph_def(
+            definition, given, return_elements=[outputs.name, *following], name=""
+        )
+        made = tf.identity(tf.reshape(tf.cast(made, tf.float32), [1, count]), name="outputs")
+        return [*given.values(), made, *map(tf.identity, after)]
+
+    held: list[Any] = []
+    wrapped = tf.compat.v1.wrap_function(lambda: held.extend(build()), signature=[])
+    inputs, made = held[: len(order)], held[len(order) :]
+    model = FrozenModel(
+        inlined(wrapped, inputs, made), names, ["outputs", *(f"next_{s.name}" for s in states)]
+    )
+    return FrozenPolicy(
+        model,
+        head,
+        saved.observation,
+        saved.action,
+        f"SavedModel {saved.path}, as it is",
+        tuple(states) or None,
+        reason,
+    )
