@@ -12,7 +12,8 @@ from typing import Any
 
 from tfdrlprune import runtime
 from tfdrlprune.deployment import artifact
-from tfdrlprune.deployment.exporter import check_formats, export, with_c
+from tfdrlprune.deployment.exporter import export, with_c
+from tfdrlprune.deployment.requests import check_formats
 from tfdrlprune.evidence.ledger import Ledger
 from tfdrlprune.evidence.report import SMALL_DENSE, Report
 from tfdrlprune.evidence.rollouts import record_observations, seeds_for

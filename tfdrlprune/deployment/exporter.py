@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import platform
@@ -12,8 +11,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tfdrlprune import observations as _observations
 from tfdrlprune import runtime
 from tfdrlprune._version import __version__
@@ -21,22 +18,25 @@ from tfdrlprune.deployment import artifact, c_export, counting
 from tfdrlprune.deployment.comparison import Comparison, check, compare
 from tfdrlprune.deployment.converter import centred, convert, weighted_layers
 from tfdrlprune.deployment.float_layers import fewest_kept
-from tfdrlprune.deployment.micro import PRECISIONS as micro_precisions
 from tfdrlprune.deployment.micro import Micro, for_micro
 from tfdrlprune.deployment.model_file import operations, parameter_counts
+from tfdrlprune.deployment.requests import (
+    check_agreement,
+    check_formats,
+    check_sparsity_request,
+    check_target,
+)
 from tfdrlprune.deployment.unrolling import unrolled
+from tfdrlprune.deployment.vectors import spread, test_vectors
 from tfdrlprune.folders import check_free
 from tfdrlprune.policies.drawing import draw
 from tfdrlprune.policies.form import Policy
-from tfdrlprune.recipe.checks import check_choice, check_number
-from tfdrlprune.specs import Array, flatten
+from tfdrlprune.specs import Array
 
 _log = logging.getLogger("tfdrlprune")
 _COMPARED = 1000
-_TEST_VECTORS = 64
 # Where what the scores have in common would eat up the steps of a coarser number.
 _CENTRED = ("dynamic", "int8", "int16x8")
-FORMATS = ("tflite", "c")
 _PACKAGES = ("tensorflow", "tf-keras", "numpy", "ai-edge-litert")
 
 
@@ -106,13 +106,13 @@ def export(  # noqa: PLR0913  each is a key of the manifest
             or has lost zeros; says how far off. Nothing is written then.
     """
     check_free(folder, force=force, replaces=artifact.is_artifact)
-    _check_request(requested_sparsity)
-    _check_agreement(agreement, precision, float_layers)
+    check_sparsity_request(requested_sparsity)
+    check_agreement(agreement, precision, float_layers)
     check_formats(formats)
-    _check_target(target, precision)
+    check_target(target, precision)
     plain = policy.replace(model=stripped(policy.model))
     leaves = _leaves(plain, observations)
-    seen = [leaf[_spread(len(leaf), _COMPARED)] for leaf in leaves]
+    seen = [leaf[spread(len(leaf), _COMPARED)] for leaf in leaves]
     source = centred(plain, leaves) if precision in _CENTRED else plain
     base = artifact.Manifest(
         observation=plain.observation_spec,
@@ -158,7 +158,7 @@ def export(  # noqa: PLR0913  each is a key of the manifest
     check(plain, comparison, precision, seen)
     files = {
         artifact.MODEL_FILE: content,
-        artifact.VECTORS_FILE: _test_vectors(plain, seen, comparison),
+        artifact.VECTORS_FILE: test_vectors(plain, seen, comparison),
     }
     micro = None
     if target == "micro":
@@ -205,30 +205,6 @@ def _with_short_indices(policy: Policy) -> Policy:
     return policy.replace(action_spec=replace(policy.action_spec, dtype="int32"))
 
 
-def _check_target(target: str | None, precision: str) -> None:
-    if target is None:
-        return
-    check_choice("target", target, ("micro",))
-    if precision not in micro_precisions:
-        raise ValueError(
-            f"tflite-micro runs {', '.join(micro_precisions)}. Received: target='micro' with "
-            f"precision={precision!r}. Write precision='int8'."
-        )
-
-
-def _check_agreement(agreement: float | None, precision: str, layers: Sequence[str]) -> None:
-    if agreement is None:
-        return
-    check_number("agreement", agreement)
-    if not 0.0 < agreement <= 1.0:
-        raise ValueError(f"agreement is a share in (0, 1]. Received: agreement={agreement!r}.")
-    if precision != "int8" or layers:
-        raise ValueError(
-            "agreement finds the layers that keep float32 in int8. Received: precision="
-            f"{precision!r}, float_layers={list(layers)!r}. Write precision='int8' alone."
-        )
-
-
 def _is_exact(recipe: Mapping[str, Any]) -> bool:
     """Tells whether a recipe removes just as much as it asks for.
 
@@ -265,14 +241,6 @@ def versions() -> dict[str, str]:
     return found | {name: metadata.version(name) for name in _PACKAGES}
 
 
-def _check_request(sparsity: float | None) -> None:
-    if sparsity is not None and not 0 <= sparsity < 1:
-        raise ValueError(
-            "sparsity is the fraction of weights removed, in [0, 1). Received: "
-            f"requested_sparsity={sparsity}."
-        )
-
-
 def with_c(
     policy: Policy, content: bytes, manifest: artifact.Manifest, observations: Any = None
 ) -> tuple[c_export.CExport, artifact.Manifest]:
@@ -291,36 +259,3 @@ def with_c(
     leaves = _leaves(plain, observations)
     c = c_export.write_c(plain, content, manifest, leaves, observations is not None)
     return c, c_export.noted(manifest, c)
-
-
-def check_formats(formats: Sequence[str]) -> None:
-    """Raises ValueError unless the formats are known and ``"tflite"`` is among them."""
-    unknown = [each for each in formats if each not in FORMATS]
-    if unknown or isinstance(formats, str):
-        raise ValueError(
-            f"formats are of {', '.join(FORMATS)}. Received: {formats!r}. For both write "
-            "('tflite', 'c'), or tflite,c on the command line."
-        )
-    if "tflite" not in formats:
-        raise ValueError(
-            f"tflite is always among the formats, since everything else is made of it. Received: "
-            f"{', '.join(formats)}. Write tflite,{','.join(formats)}."
-        )
-
-
-def _spread(count: int, wanted: int) -> Array:
-    """Returns the indices of ``wanted`` rows, or all, evenly over ``count``."""
-    return np.linspace(0, count - 1, min(count, wanted)).astype(int)
-
-
-def _test_vectors(policy: Policy, leaves: list[Array], comparison: Comparison) -> bytes:
-    """Returns an .npz of observations and what the file made of them, for tests on the target."""
-    rows = _spread(comparison.count, _TEST_VECTORS)
-    if policy.states:  # an episode has no gaps
-        rows = np.arange(len(rows))
-    arrays = {"outputs": comparison.outputs[rows], "actions": comparison.actions[rows]}
-    for spec, leaf in zip(flatten(policy.observation_spec), leaves, strict=True):
-        arrays[f"observation/{spec.name}"] = leaf[rows]
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    return buffer.getvalue()
