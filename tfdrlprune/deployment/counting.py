@@ -13,6 +13,8 @@ from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.normalizer import ObservationNormalizer
 from tfdrlprune.specs import Array
 
+_ROUNDS = 20
+
 
 def dense_parameters(policy: Policy) -> int:
     """Returns how many trained numbers the policy's layers hold; normalisers count nothing."""
@@ -94,16 +96,18 @@ def _stored_kernel(name: str, kernel: Array, stored: list[Operation]) -> Array:
     """Returns the stored kernel that stands for ``kernel``.
 
     Of the same size, with the same direction in every channel: what the converter folds into a
-    kernel (BatchNormalization, a division by 255) scales channels, which keeps zeros.
+    kernel (BatchNormalization, a division by 255) scales channels, which keeps zeros. Factors of a
+    normalisation before the layer scale its inputs, which is looked for where nothing else fits.
     """
     candidates = [
         op for op in stored if op.kernel_values is not None and op.kernel_values.size == kernel.size
     ]
     # The layer's own name decides between kernels that are alike.
     candidates.sort(key=lambda op: op.layer != name)
-    for op in candidates:
-        if _alike(kernel, np.asarray(op.kernel_values).reshape(kernel.shape)):
-            return np.asarray(op.kernel)
+    for fits in (_alike, _alike_but_for_inputs):
+        for op in candidates:
+            if fits(kernel, np.asarray(op.kernel_values).reshape(kernel.shape)):
+                return np.asarray(op.kernel)
     raise ValueError(
         f"The kernel of {name!r} {kernel.shape} is not in the converted model, so its zeros cannot "
         "be counted and it is not written."
@@ -112,14 +116,30 @@ def _stored_kernel(name: str, kernel: Array, stored: list[Operation]) -> Array:
 
 def _alike(first: Array, second: Array) -> bool:
     """Tells whether two kernels differ, channel by channel, in scale and rounding only."""
-    rows = [
-        # A depthwise kernel, and any with one output, has its channels last.
-        (kernel if len(kernel) > 1 else np.moveaxis(kernel, -1, 0)).reshape(
-            len(kernel) if len(kernel) > 1 else kernel.shape[-1], -1
-        )
-        for kernel in (first.astype(np.float64), second)
-    ]
+    rows = [_by_channel(kernel) for kernel in (first, second)]
     norms = [np.linalg.norm(matrix, axis=1) for matrix in rows]
     product = np.abs(np.sum(rows[0] * rows[1], axis=1))
     # int8 turns a row by less than a hundredth; another kernel's rows stand anyhow.
     return bool(np.all(product >= 0.99 * norms[0] * norms[1]))
+
+
+def _alike_but_for_inputs(first: Array, second: Array) -> bool:
+    """Tells whether two kernels differ in scales of channels and of inputs, and rounding, only."""
+    given, found = _by_channel(first), _by_channel(second)
+    inputs = np.ones(given.shape[1])
+    for _ in range(_ROUNDS):  # least squares for one side's scales after the other's
+        channels = _scales(given * inputs, found, axis=1)
+        inputs = _scales(given * channels[:, None], found, axis=0)
+    return _alike(given * inputs, found)
+
+
+def _scales(given: Array, found: Array, axis: int) -> Array:
+    weight = np.sum(given**2, axis=axis)
+    return np.sum(given * found, axis=axis) / np.where(weight == 0, 1.0, weight)
+
+
+def _by_channel(kernel: Array) -> Array:
+    """Returns float64 [channels, inputs]."""
+    # A depthwise kernel, and any with one output, has its channels last.
+    moved = kernel if len(kernel) > 1 else np.moveaxis(kernel, -1, 0)
+    return moved.astype(np.float64).reshape(len(moved), -1)
