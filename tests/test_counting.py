@@ -48,7 +48,8 @@ def test_factors_of_a_normalisation_before_a_layer_are_no_other_kernel(precision
     stored = operations(convert(policy, precision, [x]))
     zeros, total = counting.zeros_kept(policy, stored, precision, None)
     assert total == sum(kernel.size for kernel in kernels)
-    assert zeros == wanted if precision == "float32" else wanted <= zeros < wanted + 5
+    # int8 rounds small weights to further zeros.
+    assert wanted <= zeros <= (wanted + total // 10 if precision == "int8" else wanted)
 
 
 def test_another_kernel_of_the_same_size_is_not_taken_for_one():
@@ -56,5 +57,5 @@ def test_another_kernel_of_the_same_size_is_not_taken_for_one():
     layer = other.model.get_layer("second")
     layer.set_weights([np.random.default_rng(9).normal(size=(16, 12)), layer.bias.numpy()])
     stored = operations(convert(other, "float32", [np.zeros((4, 6), "float32")]))
-    with pytest.raises(ValueError, match="kernel of 'second'.* is not in the converted model"):
+    with pytest.raises(ValueError, match=r"kernel of 'second'.* is not in the converted model"):
         counting.zeros_kept(policy, stored, "float32", None)

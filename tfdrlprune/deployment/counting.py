@@ -126,10 +126,10 @@ def _alike(first: Array, second: Array) -> bool:
 def _alike_but_for_inputs(first: Array, second: Array) -> bool:
     """Tells whether two kernels differ in scales of channels and of inputs, and rounding, only."""
     given, found = _by_channel(first), _by_channel(second)
-    inputs = np.ones(given.shape[1])
+    channels = np.ones(len(given))
     for _ in range(_ROUNDS):  # least squares for one side's scales after the other's
-        channels = _scales(given * inputs, found, axis=1)
         inputs = _scales(given * channels[:, None], found, axis=0)
+        channels = _scales(given * inputs, found, axis=1)
     return _alike(given * inputs, found)
 
 
