@@ -6,8 +6,10 @@ import gymnasium
 import numpy as np
 import pytest
 
+from tfdrlprune.compression.actor import Actor
 from tfdrlprune.compression.distillation import DistillationSettings, Lesson, teach
 from tfdrlprune.compression.states import States
+from tfdrlprune.compression.trials import Stage
 from tfdrlprune.evidence.rollouts import seeds_for
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.kernels import find_kernels
@@ -46,6 +48,14 @@ def continuous(head, seed):
     return Policy(mlp(3, 1, seed), head, ArraySpec("observation", (3,), "float32"), BOX)
 
 
+def constant(scores):
+    """A CartPole policy that always does the same."""
+    policy = balancer()
+    zeros = [np.zeros_like(each) for each in policy.model.get_weights()]
+    policy.model.set_weights([*zeros[:-1], np.array(scores, "float32")])
+    return policy
+
+
 def copy(policy, seed=None):
     model = tf.keras.models.clone_model(policy.model)
     if seed is None:
@@ -54,7 +64,7 @@ def copy(policy, seed=None):
 
 
 def distill(teacher, student, env, *, settings, seed, **arguments):
-    teach(Lesson(teacher, student, settings, seed), env, **arguments)
+    return teach(Lesson(teacher, student, settings, seed), env, **arguments)
 
 
 def returns(policy, episodes=20):
@@ -110,12 +120,13 @@ def test_every_step_that_is_asked_for_is_made(steps):
 
 def test_students_are_chosen_on_seeds_that_are_never_judged_on(monkeypatch):
     chosen_on = []
+    play = Stage.play
 
-    def mean_return(policy, envs, seeds):
+    def listening(stage, actor, seeds):
         chosen_on.append(list(seeds))
-        return 0.0
+        return play(stage, actor, seeds)
 
-    monkeypatch.setattr("tfdrlprune.compression.distillation.mean_return", mean_return)
+    monkeypatch.setattr(Stage, "play", listening)
     teacher = balancer()
     distill(teacher, copy(teacher), "CartPole-v1", settings=QUICK, seed=5)
     assert chosen_on == [seeds_for("selection", 5, 4).tolist()] * 3
@@ -171,7 +182,7 @@ def test_without_environment_and_observations_there_is_nothing_to_learn_from():
 def test_visited_states_are_the_environments_own():
     policy = balancer()
     states = States("CartPole-v1", 3, np.random.default_rng(0))
-    (seen,) = states.visit(policy, 5, epsilon=0.0)
+    (seen,) = states.visit([Actor(policy)], 5, epsilon=0.0)
     assert seen.shape == (15, 4)
     env = gymnasium.make_vec("CartPole-v1", 3, vectorization_mode="vector_entry_point")
     seed = int(np.random.default_rng(0).integers(2**31))
@@ -179,6 +190,91 @@ def test_visited_states_are_the_environments_own():
     for step in range(5):
         np.testing.assert_array_equal(seen[3 * step : 3 * step + 3], observation)
         observation, *_ = env.step(policy.action(observation))
+
+
+def test_students_share_the_environments():
+    left, right = (constant(score) for score in ([1.0, 0.0], [0.0, 1.0]))
+    states = States("CartPole-v1", 5, np.random.default_rng(0))
+    (seen,) = states.visit([Actor(left), Actor(right)], 2, epsilon=0.0)
+    pushed = seen[5:, 1] - seen[:5, 1]  # the cart's velocity
+    assert (np.sign(pushed) == [-1, -1, -1, 1, 1]).all()
+
+
+def test_the_best_of_several_students_is_kept():
+    teacher = balancer()
+    bad = copy(teacher)
+    outputs = bad.model.get_layer("outputs")
+    outputs.set_weights([-each for each in outputs.get_weights()])
+    # Nothing is learnt, so that the second stays the better one.
+    settings = dataclasses.replace(QUICK, rounds=1, learning_rate=1e-9)
+    taught = distill(teacher, [bad, copy(teacher)], "CartPole-v1", settings=settings, seed=0)
+    assert taught.value == 500
+    for ours, theirs in zip(
+        taught.student.model.get_weights(), teacher.model.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_students_that_are_taught_together_don_t_touch_each_other():
+    teacher, seen = balancer(), np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
+    settings = dataclasses.replace(QUICK, steps=20, rounds=1)
+
+    def weights(seeds):
+        students = [copy(teacher, seed=seed) for seed in seeds]
+        for student, seed in zip(students, seeds, strict=True):
+            generator = np.random.default_rng(seed)
+            shapes = [each.shape for each in student.model.get_weights()]
+            student.model.set_weights([generator.normal(size=shape) for shape in shapes])
+        distill(teacher, students, None, settings=settings, seed=0, observations=seen)
+        return students[0].model.get_weights()
+
+    for alone, beside in zip(weights([1]), weights([1, 2, 3]), strict=True):
+        np.testing.assert_allclose(alone, beside, rtol=1e-4, atol=1e-6)
+
+
+def test_callbacks_get_the_rounds_as_epochs_and_may_end_them():
+    teacher, student = balancer(), copy(balancer())
+    seen = []
+
+    class Ends(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append((epoch, sorted(logs)))
+            self.model.stop_training = epoch == 1
+
+    taught = distill(teacher, student, "CartPole-v1", settings=QUICK, seed=0, callbacks=[Ends()])
+    assert seen == [(0, ["loss", "return"]), (1, ["loss", "return"])]
+    assert taught.rounds == 2
+
+
+def test_recorded_observations_are_partly_held_out_and_the_best_round_is_kept():
+    teacher, seen = balancer(), np.random.default_rng(0).normal(size=(500, 4)).astype("float32")
+    lesson = Lesson(teacher, copy(teacher, seed=1), QUICK, 0)
+    taught = teach(lesson, None, observations=seen)
+    assert len(lesson._states()[1]) == 450
+    held_out = seen[np.random.default_rng([0, 1]).permutation(500)[:50]]
+    assert -taught.value == pytest.approx(lesson.losses_on([held_out])[0], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("observations", "message"),
+    [
+        (np.full((10, 4), np.nan, "float32"), "holds NaN or infinity"),
+        (np.zeros((1, 4), "float32"), r"two observations at least, .* Received: 1\."),
+        (np.zeros(4, "float32"), r"two observations at least, .* Received: 0\."),
+    ],
+)
+def test_observations_that_cannot_be_learnt_from_are_refused(observations, message):
+    teacher = balancer()
+    with pytest.raises(ValueError, match=message):
+        distill(teacher, copy(teacher), None, settings=QUICK, seed=0, observations=observations)
+
+
+def test_a_loss_that_explodes_is_told():
+    teacher = continuous(Head("affine"), 0)
+    settings = dataclasses.replace(QUICK, learning_rate=1e30, rounds=2)
+    seen = np.random.default_rng(0).normal(size=(50, 3)).astype("float32")
+    with pytest.raises(ValueError, match=r"The loss is (nan|inf) after 1 rounds\. Lower the"):
+        distill(teacher, copy(teacher), None, settings=settings, seed=0, observations=seen)
 
 
 @pytest.mark.parametrize(("epsilon", "share"), [(0.0, 0.0), (1.0, 0.5)])

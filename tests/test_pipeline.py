@@ -12,15 +12,19 @@ from tfdrlprune import runtime
 from tfdrlprune.compression.bench import Judging
 from tfdrlprune.deployment import artifact
 
+# One candidate, whatever it comes to: what else there is has tests of its own.
+PRUNED = {"route": "prune", "until": "target"}
+
 
 def compressed(**arguments):
-    recipe = tp.Recipe(**({"sparsity": 0.8, "precision": "int8"} | arguments.pop("recipe", {})))
+    asked = {"sparsity": 0.8, "precision": "int8"} | PRUNED
+    recipe = tp.Recipe(**(asked | arguments.pop("recipe", {})))
     return tp.compress(balancer(), "CartPole-v1", recipe, distillation=QUICK, **arguments)
 
 
 @pytest.fixture(scope="module")
 def result():
-    return compressed(judging=Judging(episodes=30), small_dense=True)
+    return compressed(judging=Judging(episodes=30), recipe={"small_dense": True})
 
 
 def test_every_stage_is_judged_on_its_artifact(result):
@@ -84,7 +88,8 @@ def test_c_is_made_of_the_judged_file(result, tmp_path):
 def test_the_policy_that_was_given_is_left_as_it_is():
     policy = balancer()
     before = policy.model.get_weights()
-    tp.compress(policy, "CartPole-v1", distillation=QUICK, judging=Judging(episodes=2))
+    recipe = tp.Recipe(**PRUNED)
+    tp.compress(policy, "CartPole-v1", recipe, distillation=QUICK, judging=Judging(episodes=2))
     for ours, theirs in zip(before, policy.model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert policy.model.get_layer("hidden").kernel.constraint is None
@@ -93,7 +98,8 @@ def test_the_policy_that_was_given_is_left_as_it_is():
 def test_observations_alone_are_enough_and_then_nothing_is_judged():
     generator = np.random.default_rng(0)
     observations = generator.normal(0, [0.5, 0.5, 0.1, 0.5], size=(500, 4)).astype("float32")
-    result = tp.compress(balancer(), None, observations=observations, distillation=QUICK)
+    recipe = tp.Recipe(**PRUNED)
+    result = tp.compress(balancer(), None, recipe, observations=observations, distillation=QUICK)
     assert result.report.verdict is None
     assert result.report.stages[1].returns is None
     assert result.report.stages[1].agreement > 0.8
@@ -114,7 +120,7 @@ def test_observations_alone_are_enough_and_then_nothing_is_judged():
 def test_criteria_look_at_the_lesson_and_its_states(recipe):
     generator = np.random.default_rng(0)
     seen = generator.normal(0, [0.5, 0.5, 0.1, 0.5], size=(500, 4)).astype("float32")
-    recipe = tp.Recipe(sparsity=0.5, distribution="uniform", **recipe)
+    recipe = tp.Recipe(sparsity=0.5, distribution="uniform", **PRUNED, **recipe)
     result = tp.compress(balancer(), None, recipe, observations=seen, distillation=QUICK)
     hidden, outputs = (result.policy.model.get_layer(name) for name in ("hidden", "outputs"))
     if recipe.granularity == "unit":
@@ -147,10 +153,9 @@ def test_a_small_dense_network_that_cannot_be_is_left_out_and_the_rest_is_kept()
     result = tp.compress(
         linear(BALANCES),
         "CartPole-v1",
-        tp.Recipe(sparsity=0.5, precision="float32"),
+        tp.Recipe(sparsity=0.5, precision="float32", small_dense=True, **PRUNED),
         distillation=QUICK,
         judging=Judging(episodes=2),
-        small_dense=True,
         progress=lambda what, done, total: told.append(what),
     )
     assert result.report.small_dense is None
@@ -159,8 +164,8 @@ def test_a_small_dense_network_that_cannot_be_is_left_out_and_the_rest_is_kept()
 
 
 def test_closed_units_are_taken_out_and_the_smaller_network_is_judged_and_shipped(tmp_path):
-    recipe = {"granularity": "unit", "sparsity": 0.75, "precision": "float32"}
-    result = compressed(recipe=recipe, judging=Judging(episodes=5), small_dense=True)
+    recipe = {"granularity": "unit", "sparsity": 0.75, "precision": "float32", "small_dense": True}
+    result = compressed(recipe=recipe, judging=Judging(episodes=5))
     dense, pruned, shrunk = result.report.stages
     assert (shrunk.name, result.report.final) == ("shrunk", "shrunk")
     # 8 of 32 units are left, of 4 + 1 + 2 weights each, and two biases of the outputs.
@@ -211,6 +216,7 @@ def test_a_policy_wrapped_by_tfmot_is_stripped_on_the_way_in():
     result = tp.compress(
         policy.replace(model=wrapped),
         "CartPole-v1",
+        tp.Recipe(**PRUNED),
         distillation=QUICK,
         judging=Judging(episodes=2),
     )

@@ -43,6 +43,18 @@ from tfdrlprune.recipe import Recipe
         ('method = "rig"', "method is one of 'prune', 'rigl', 'set', 'static'"),
         ('networks = "actor,critic=50"', "sparsity='50' from 'critic'"),
         ('criterion = "apoz"', "scores units. Received: granularity='element'"),
+        ('route = "prun"', "route is one of .*Did you mean 'prune'"),
+        ('until = "fails"', "until is one of 'target', 'holds', 'breaks'"),
+        ('further = "0.5"', "further is GRANULARITY=SPARSITY .* Received: further='0.5'"),
+        ('further = "unit=0.5"', "further is GRANULARITY=SPARSITY of weights"),
+        ('further = "2:4=0.9"', "a sparsity of 0.5"),
+        ('further = "element=50"', "sparsity='50' from further"),
+        ("multiple_of = 0", "multiple_of is at least 1. Received: 0"),
+        ("small_dense = 1", "small_dense is true or false. Received: 1"),
+        ("distil_rounds = 0.5", "distil_rounds is a whole number"),
+        ("distil_temperature = 0", "in mean gaps between scores, above 0"),
+        ("distil_learning_rate = 2", "distil_learning_rate is a share"),
+        ('distil_loss = "mse"', "distil_loss is one of 'auto'"),
         ('criterion = "movement"\ngroup_score = "l2"', "which group_score='l2' would square"),
     ],
 )
@@ -89,11 +101,24 @@ def test_every_field_comes_back_from_toml():
     )
     for each in (other, gated):
         assert Recipe.from_toml(each.to_toml()) == each
+    taught = Recipe(
+        route="distil",
+        until="breaks",
+        further="block:1x4=0.5",
+        multiple_of=8,
+        small_dense=True,
+        distil_rounds=3,
+        distil_steps=7,
+        distil_loss="advantages",
+        distil_temperature=0.5,
+        distil_learning_rate=0.01,
+    )
+    assert Recipe.from_toml(taught.to_toml()) == taught
     # Nothing above is its default.
     default = Recipe().to_dict()
     changed = {
         name
-        for each in (recipe, other, gated)
+        for each in (recipe, other, gated, taught)
         for name, value in each.to_dict().items()
         if value != default[name]
     }
@@ -156,3 +181,40 @@ def test_what_ends_by_itself_may_begin_late():
 def test_a_sparsity_in_quotes_is_refused_and_not_kept_as_text():
     with pytest.raises(ValueError, match="sparsity"):
         Recipe.from_toml('sparsity = "0.9"')
+
+
+@pytest.mark.parametrize(
+    ("choices", "routes"),
+    [
+        ({}, ("prune", "distil")),
+        ({"granularity": "unit"}, ("prune", "distil")),
+        ({"route": "prune"}, ("prune",)),
+        ({"route": "distil", "granularity": "2:4", "sparsity": 0.5}, ("distil",)),
+        # What only pruning gives.
+        ({"granularity": "2:4", "sparsity": 0.5}, ("prune",)),
+        ({"granularity": "block:4x4"}, ("prune",)),
+        ({"spare": ["first"]}, ("prune",)),
+        ({"threshold": 0.1}, ("prune",)),
+        ({"distribution": {"dense": 0.5}}, ("prune",)),
+        ({"sparsity": 0.0}, ("prune",)),
+        # Zeros cannot be pruned once more.
+        ({"further": "element=0.5"}, ("distil",)),
+        ({"further": "element=0.5", "granularity": "unit"}, ("prune", "distil")),
+    ],
+)
+def test_the_routes_that_a_recipe_leaves_open(choices, routes):
+    assert Recipe(**choices).routes() == routes
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"until": "breaks", "granularity": "2:4", "sparsity": 0.5}, "one sparsity only"),
+        ({"until": "breaks", "threshold": 0.1}, "one sparsity only"),
+        ({"further": "element=0.5", "route": "prune"}, "what is left of a smaller network"),
+        ({"further": "element=0.5", "granularity": "block:4x4"}, "of a smaller network"),
+    ],
+)
+def test_choices_that_exclude_each_other_in_compression_are_refused(choices, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe(**choices).check_compress()

@@ -1,8 +1,9 @@
-"""``tfdrlprune compress``: prunes a trained policy, quantizes, exports, judges."""
+"""``tfdrlprune compress``: makes a trained policy small, quantizes, exports, judges."""
 
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,9 +36,17 @@ from tfdrlprune.cli import formats as formats_option
     help="Ship the last stage that passes where the one asked for does not.",
 )
 @click.option(
-    "--small-dense",
-    is_flag=True,
-    help="Also teach a dense network of as few parameters, for comparison.",
+    *("--selection-episodes",),
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="To choose among candidates on, at most; never judged on.",
+)
+@click.option(
+    "--work",
+    type=options.FOLDER,
+    help="Keep what is made on the way here, for this run and others; by default OUT.work, which "
+    "a run that was killed goes on from, and which is removed when OUT is there.",
 )
 @formats_option.formats
 @options.out
@@ -54,7 +63,8 @@ def command(
     sweep_texts: Sequence[str],
     sweep_episodes: int,
     fallback: bool,
-    small_dense: bool,
+    selection_episodes: int,
+    work: Path | None,
     formats: tuple[str, ...],
     out: Path,
     force: bool,
@@ -79,10 +89,13 @@ def command(
     sweeps = options.build_sweeps(sweep_texts, env or "", seed)
     from tfdrlprune.compression.bench import Judging
     from tfdrlprune.compression.pipeline import compress
+    from tfdrlprune.compression.store import check_store
     from tfdrlprune.deployment import artifact
     from tfdrlprune.folders import check_free
 
     check_free(out, force=force, replaces=artifact.is_artifact)
+    kept = work or out.absolute().with_name(f"{out.absolute().name}.work")
+    check_store(kept)
     policy = sources.load_policy(source, env)
     if "c" in formats:
         from tfdrlprune.deployment.c_export import check_c
@@ -98,14 +111,17 @@ def command(
             recipe,
             observations=batch,
             judging=Judging(
-                episodes, terms, until_decided, fallback, workers, sweeps, sweep_episodes
+                *(episodes, terms, until_decided, fallback, workers),
+                *(selection_episodes, sweeps, sweep_episodes),
             ),
-            small_dense=small_dense,
             seed=seed,
             progress=progress,
             command=shlex.join(["tfdrlprune", *sys.argv[1:]]),
+            work=kept,
         )
     result.export(out, formats=formats, force=force)
+    if work is None:
+        shutil.rmtree(kept, ignore_errors=True)
     output.write_json(json_file, result.report.to_dict())
     output.show(result.report, f"Wrote {out}.")
     return exits.of_verdicts([result.report.verdict])

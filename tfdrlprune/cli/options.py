@@ -260,7 +260,7 @@ def recipe(command: Command) -> Command:
 def pruning(command: Command) -> Command:
     """Adds the options of `Recipe` that say how to prune; without ``--sparsity`` nothing is."""
     for each in reversed(_fields()):
-        if each.name != "precision":
+        if each.name != "precision" and not each.metadata.get("in_compress"):
             default = None if each.name == "sparsity" else each.default
             command = _recipe_option(each, default)(command)
     return command
@@ -276,6 +276,8 @@ def _recipe_option(
 ) -> Callable[[Callable[..., Any]], Any]:
     text = field.metadata["help"]
     name = f"--{field.name.replace('_', '-')}"
+    if isinstance(field.default, bool):
+        return click.option(f"{name}/--no-{name[2:]}", field.name, default=None, help=text)
     if isinstance(field.default, tuple):
         return click.option(name, field.name, multiple=True, default=None, help=text)
     choices = field.metadata.get("choices")

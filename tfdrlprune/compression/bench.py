@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from tfdrlprune import runtime
+from tfdrlprune.compression.actor import Actor
 from tfdrlprune.deployment import artifact
 from tfdrlprune.deployment.exporter import export, with_c
 from tfdrlprune.deployment.requests import check_formats
 from tfdrlprune.evidence.ledger import Ledger
+from tfdrlprune.evidence.memory import Memory
 from tfdrlprune.evidence.report import SMALL_DENSE, Report
 from tfdrlprune.evidence.rollouts import record_observations, seeds_for
 from tfdrlprune.evidence.stage import StageRow
@@ -22,6 +24,7 @@ from tfdrlprune.evidence.sweeping import robustness
 from tfdrlprune.evidence.sweeping.sweep_results import Robustness
 from tfdrlprune.evidence.sweeping.sweeps import Sweep
 from tfdrlprune.evidence.terms import Terms
+from tfdrlprune.evidence.tried import Tried
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.recipe import Recipe
 from tfdrlprune.simulation import Environment
@@ -43,6 +46,8 @@ class Judging:
         fallback: whether the last stage that is safe is shipped where the requested one is not;
             stages are then tested in order.
         workers: processes that play.
+        selection_episodes: of each candidate at most, where several are tried; on other seeds than
+            those of the verdict.
         sweeps: disturbances that the final stage is also played under, beside the dense policy and
             the small dense network; none by default.
         sweep_episodes: of each of them at each level.
@@ -53,6 +58,7 @@ class Judging:
     until_decided: bool = False
     fallback: bool = True
     workers: int = 1
+    selection_episodes: int = 200
     sweeps: tuple[Sweep, ...] = ()
     sweep_episodes: int = 50
 
@@ -69,6 +75,7 @@ class Bench:
         observations: nested, batched: what exports are compared on and calibrated with; by default
             recorded from the first stage.
         progress: called with (what is going on, done, in all).
+        memory: of what was played before.
     """
 
     def __init__(
@@ -78,6 +85,7 @@ class Bench:
         seed: int,
         observations: Any = None,
         progress: Progress | None = None,
+        memory: Memory | None = None,
     ):
         self._env, self._judging, self._seed = env, judging, seed
         self._observations = observations
@@ -88,6 +96,7 @@ class Bench:
             judging.terms,
             until_decided=judging.until_decided,
             workers=judging.workers,
+            memory=memory,
             progress=lambda name, done, total: self._progress(f"judging {name}", done, total),
         )
         self._policies: dict[str, Policy] = {}
@@ -121,7 +130,7 @@ class Bench:
         """
         if self._observations is None and self._env is not None:
             self._observations = record_observations(
-                policy, self._env, episodes=10, max_count=2_000, seed=self._seed
+                Actor(policy), self._env, episodes=10, max_count=2_000, seed=self._seed
             )
         folder = self._path(name)
         self._policies[name] = policy
@@ -137,12 +146,15 @@ class Bench:
         )
         return self._ledger.add(name, folder)
 
-    def report(self, requested: str, command: str | None = None) -> Report:
+    def report(
+        self, requested: str, command: str | None = None, tried: Sequence[Tried] = ()
+    ) -> Report:
         """Returns what was measured; plays the sweeps, where some are asked for.
 
         Args:
             requested: name of the stage that was asked for.
             command: that makes this report again.
+            tried: the candidates that the stages were chosen from.
         """
         found = Report.of(
             self._ledger.rows(),
@@ -152,7 +164,7 @@ class Bench:
             fallback=self._judging.fallback,
             command=command,
         )
-        return dataclasses.replace(found, robustness=self._sweep(found))
+        return dataclasses.replace(found, robustness=self._sweep(found), tried=tuple(tried))
 
     def _sweep(self, report: Report) -> Robustness | None:
         judging = self._judging
@@ -176,30 +188,36 @@ class Bench:
         report: Report,
         folder: str | os.PathLike[str],
         *,
+        stage: str | None = None,
         formats: Sequence[str] = ("tflite",),
         force: bool = False,
     ) -> Path:
-        """Writes the report's final artifact, as it was judged, with the report beside it.
+        """Writes an artifact, as it was judged, with the report beside it.
 
         Args:
-            report: of the stages.
+            report: of all stages.
             folder: to be created.
+            stage: name of another stage than the report's final one.
             formats: as in `export`; C is made of the judged file.
             force: whether an artifact that is there already is replaced.
 
         Raises:
             FileExistsError: the folder is there and may not be replaced.
-            ValueError: the policy cannot be written as C.
+            ValueError: there is no such stage, or the policy cannot be written as C.
         """
         check_formats(formats)
-        source = self._path(report.final)
+        names = [row.name for row in report.rows()]
+        if stage is not None and stage not in names:
+            raise ValueError(f"A stage is one of {names}. Received: stage={stage!r}.")
+        written = stage or report.final
+        source = self._path(written)
         manifest = artifact.read(source)
         files = {name: artifact.read_file(source, manifest, name) for name in manifest.files}
         if "c" in formats:
-            policy, content = self._policies[report.final], files[artifact.MODEL_FILE]
+            policy, content = self._policies[written], files[artifact.MODEL_FILE]
             c, manifest = with_c(policy, content, manifest, self._observations)
             files |= c.files
-        judged = dataclasses.replace(manifest, verdict=report.gate)
+        judged = dataclasses.replace(manifest, verdict=report.gate_of(written))
         artifact.write(folder, files | report.files(), judged, force=force)
         return Path(folder)
 

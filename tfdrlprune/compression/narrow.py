@@ -6,6 +6,8 @@ from typing import Any
 
 from tfdrlprune._tf import tf
 
+import numpy as np
+
 from tfdrlprune.policies.form import Policy
 
 _WIDTHS = {
@@ -22,7 +24,11 @@ _WIDTHS = {
 }
 
 
-def narrowed(policy: Policy, parameters: int) -> Policy:
+# What `narrowed` draws by its seed; all else begins as its layer says.
+_KERNELS = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel")
+
+
+def narrowed(policy: Policy, parameters: int, *, multiple: int = 1, seed: int = 0) -> Policy:
     """Returns a policy with fresh weights, all hidden layers thinner by one factor.
 
     It is the widest of its kind with at most ``parameters`` trainable parameters; no layer has less
@@ -31,43 +37,70 @@ def narrowed(policy: Policy, parameters: int) -> Policy:
     Args:
         policy: what is made thinner.
         parameters: how many the result may have.
+        multiple: widths are multiples of it, where the policy's own are as large.
+        seed: of the weights.
 
     Raises:
-        ValueError: even one unit a layer has more.
+        ValueError: the thinnest one has more.
     """
     low, high = 0.0, 1.0
-    smallest = _scaled(policy.model, low)
-    if _trainable(smallest) > parameters:
+    least = least_parameters(policy, multiple=multiple)
+    if least > parameters:
         raise ValueError(
-            f"A policy of this shape has at least {_trainable(smallest)} parameters. "
+            f"A policy of this shape has at least {least} parameters. "
             f"Received: parameters={parameters}."
         )
+    if _trainable(policy.model) <= parameters:
+        low = high  # nothing has to go
     for _ in range(30):
         middle = (low + high) / 2
-        if _trainable(_scaled(policy.model, middle)) <= parameters:
+        if _trainable(_scaled(policy.model, middle, multiple)) <= parameters:
             low = middle
         else:
             high = middle
-    model = _scaled(policy.model, low)
+    model = _scaled(policy.model, low, multiple)
     for old, new in zip(policy.model.layers, model.layers, strict=True):
         if old.weights and not old.trainable_weights:
             new.set_weights(old.get_weights())
+    _initialize(model, seed)
     return policy.replace(model=model, source=f"{policy.source}, narrowed".lstrip(", "))
 
 
-def least_parameters(policy: Policy) -> int:
+def least_parameters(policy: Policy, *, multiple: int = 1) -> int:
     """Returns how many parameters `narrowed` leaves at least: those with one unit a layer."""
-    return _trainable(_scaled(policy.model, 0.0))
+    return _trainable(_scaled(policy.model, 0.0, multiple))
 
 
-def _scaled(model: Any, factor: float) -> Any:
+def trainable_parameters(policy: Policy) -> int:
+    """Returns how many trained numbers a policy has."""
+    return _trainable(policy.model)
+
+
+def _initialize(model: Any, seed: int) -> None:
+    """Draws the kernels as their layers' initializers do, by a seed."""
+    generator = np.random.default_rng(seed)
+    for layer in model.layers:
+        owner = getattr(layer, "cell", layer)  # of a recurrent layer
+        for name in _KERNELS:
+            initializer: Any = getattr(owner, f"{name}_initializer", None)
+            config = {} if initializer is None else initializer.get_config()
+            variable = getattr(owner, name, None)
+            if variable is not None and "seed" in config and layer.trainable_weights:
+                drawn = type(initializer).from_config(
+                    config | {"seed": int(generator.integers(2**31))}
+                )
+                variable.assign(drawn(variable.shape, variable.dtype))
+
+
+def _scaled(model: Any, factor: float, multiple: int) -> Any:
     last = _last_with_a_width(model)
 
     def thinner(layer: Any) -> Any:
         config = layer.get_config()
         width = _WIDTHS.get(type(layer).__name__)
         if width is not None and layer.name not in last:
-            config[width] = max(1, int(config[width] * factor))
+            least = min(multiple, config[width])
+            config[width] = max(least, int(config[width] * factor) // multiple * multiple)
         return type(layer).from_config(config)
 
     return tf.keras.models.clone_model(model, clone_function=thinner)

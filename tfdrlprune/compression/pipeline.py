@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
+import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from tfdrlprune._tf import tf
 
 import numpy as np
 
 from tfdrlprune.agents.environments import spaces_of
 from tfdrlprune.agents.spaces import action_nest, observation_nest
 from tfdrlprune.compression.bench import Bench, Judging, Progress
-from tfdrlprune.compression.distillation import DistillationSettings, Lesson, teach
-from tfdrlprune.compression.narrow import least_parameters, narrowed
+from tfdrlprune.compression.candidates import Candidate, Classroom, check, distilled
+from tfdrlprune.compression.distillation import DistillationSettings
+from tfdrlprune.compression.narrow import least_parameters
+from tfdrlprune.compression.routes import Routes
+from tfdrlprune.compression.store import (
+    EPISODES,
+    Store,
+    environment_key,
+    observations_key,
+    policy_key,
+)
+from tfdrlprune.compression.trials import Trials
 from tfdrlprune.deployment import counting
 from tfdrlprune.deployment.exporter import stripped
-from tfdrlprune.evidence.report import Report
+from tfdrlprune.evidence.memory import Memory
+from tfdrlprune.evidence.report import SMALL_DENSE, Report
+from tfdrlprune.observations import as_batch
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.frozen import check_layers
-from tfdrlprune.pruning.kernel_names import prunable
-from tfdrlprune.pruning.kernels import Kernel, find_kernels
-from tfdrlprune.pruning.pruner import Pruner
-from tfdrlprune.pruning.schedules import from_recipe
-from tfdrlprune.pruning.surroundings import Surroundings
-from tfdrlprune.pruning.updates import Schedule
 from tfdrlprune.recipe import Recipe
 from tfdrlprune.simulation import Environment
 from tfdrlprune.specs import ArraySpec, flatten
-from tfdrlprune.structure.shrink import shrink
-
-_log = logging.getLogger("tfdrlprune")
 
 
 @dataclass(frozen=True)
@@ -43,34 +45,38 @@ class Result:
 
     Attributes:
         policy: the small policy.
-        recipe: it was made by.
-        report: every stage with what was measured on its artifact.
+        recipe: it was made by: with the route that was taken and the sparsity that was reached.
+        report: every stage with what was measured on its artifact, and what else was tried.
+        stages: name of each stage -> its policy, before the precision is lowered.
     """
 
     policy: Policy
     recipe: Recipe
     report: Report
+    stages: Mapping[str, Policy] = field(repr=False)
     _bench: Bench = field(repr=False)
 
     def export(
         self,
         folder: str | os.PathLike[str],
         *,
+        stage: str | None = None,
         formats: Sequence[str] = ("tflite",),
         force: bool = False,
     ) -> Path:
-        """Writes the judged artifact with its report; whole or not at all.
+        """Writes a judged artifact with the report; whole or not at all.
 
         Args:
             folder: to be created.
+            stage: name of a stage of the report; None for the final one.
             formats: ``"tflite"``, and ``"c"`` for C made of the judged file.
             force: whether an artifact that is there already is replaced.
 
         Raises:
             FileExistsError: the folder is there and may not be replaced.
-            ValueError: the policy cannot be written as C.
+            ValueError: there is no such stage, or the policy cannot be written as C.
         """
-        return self._bench.write(self.report, folder, formats=formats, force=force)
+        return self._bench.write(self.report, folder, stage=stage, formats=formats, force=force)
 
 
 def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
@@ -81,101 +87,156 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
     observations: Any = None,
     judging: Judging | None = None,
     distillation: DistillationSettings | None = None,
-    small_dense: bool = False,
+    callbacks: Callable[[str], list[Any]] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     command: str | None = None,
+    work: str | os.PathLike[str] | None = None,
 ) -> Result:
-    """Returns a pruned and quantized policy that was taught to act as it did before.
+    """Returns a small policy that was taught to act as the big one does.
 
-    The policy is pruned gradually while its dense self teaches it on the states that it visits
-    (see `teach`). With granularity "unit" the units that are closed are taken out then, so that the
-    network is smaller. It is exported in the recipe's precision. The artifact of every stage is run
-    in the environment on the same seeds, which nothing else has used. Where the final one does not
-    pass, the last stage that is safe is taken instead (`Judging.fallback`).
+    Two routes lead there, and where the recipe leaves it open both are tried: the policy is pruned
+    gradually while its dense self teaches it on the states that it visits (with granularity "unit"
+    the units that close are taken out), or a smaller dense network is taught from scratch. What
+    does not hold on selection seeds is made less small until it does, and with ``until="breaks"``
+    what holds is made smaller until it does not. What is left may be pruned `further`; then it is
+    exported in the recipe's precision.
+
+    The artifact of every stage is run in the environment on the same seeds, which nothing else has
+    used. Where the final one does not pass, the last stage that is safe is taken instead
+    (`Judging.fallback`).
 
     Args:
         policy: trained; it is left as it is.
         env: registered id or factory. None compresses on ``observations`` alone: then nothing is
             judged in closed loop, and the report says so.
-        recipe: what to remove, and the precision.
+        recipe: what to remove, along which route, how far, and the precision.
         observations: nested, batched, recorded from the policy at work; needed without ``env``.
         judging: episodes, margin, confidence.
-        distillation: how the pruned policy is taught.
-        small_dense: also distil a dense network of as many parameters as the pruned one has left,
-            for comparison.
+        distillation: how students are taught; by default as the recipe says.
+        callbacks: makes Keras callbacks for each lesson, by its name.
         seed: of everything random.
         progress: called with (what is going on, done, in all).
         command: that makes this result again, for the report.
+        work: folder that keeps what was made and played so far, by what it was made of: the same
+            call goes on from there after it was killed. None keeps nothing. An environment that is
+            no registered id and no function with a name has no such key, and is made anew.
 
     Raises:
-        ValueError: neither ``env`` nor ``observations``, a kernel to spare that does not exist, or
-            an environment whose spaces do not fit the policy.
+        ValueError: neither ``env`` nor ``observations``, or observations with NaN; a kernel to
+            spare that does not exist; a sparsity that no network of this shape has; an environment
+            whose spaces do not fit the policy.
     """
     recipe, judging = recipe or Recipe(), judging or Judging()
     recipe.check_compress()
     check_layers(policy, "compressed")
-    settings = distillation or DistillationSettings()
+    settings = distillation or DistillationSettings.of(recipe)
     tell = progress or (lambda what, done, total: None)
     teacher = policy.replace(model=stripped(policy.model))
+    _check(teacher, env, observations, recipe)
+    classroom = Classroom(
+        teacher, env, observations, settings, seed, tell, callbacks or (lambda name: [])
+    )
+    made_of = _made_of(classroom)
+    store = Store(None if made_of is None else work)
+    with contextlib.ExitStack() as stack:
+        memory = None if store.folder is None else Memory(store.folder / EPISODES)
+        bench = stack.enter_context(Bench(env, judging, seed, observations, progress, memory))
+        bench.add("dense", teacher)
+        trials = None
+        if env is not None:
+            episodes = judging.selection_episodes
+            trials = stack.enter_context(Trials(env, teacher, judging.terms, episodes, seed))
+        routes = Routes(recipe, classroom, trials, store, made_of)
+        found = routes.search()
+        assert found.best is not None
+        chosen = found.best.candidate
+        names = _judge(bench, chosen, recipe, classroom, judging)
+        if recipe.small_dense:
+            _add_small_dense(bench, chosen, classroom)
+        tried = [each.row(each is found.best) for each in found.attempts]
+        report = bench.report(names[-1], command, tried)
+    own = _resolved(chosen, recipe)
+    return Result(chosen.policy, own, report, {"dense": teacher, **dict(chosen.stages)}, bench)
+
+
+def _check(teacher: Policy, env: Environment | None, observations: Any, recipe: Recipe) -> None:
+    """Raises ValueError where something does not fit, before any work."""
     if env is None and observations is None:
         raise ValueError(
             "compress needs an environment, or observations recorded from the policy at work."
         )
+    if env is None and recipe.until == "breaks":
+        raise ValueError(
+            "until='breaks' goes on as long as the policy holds in its environment, and none is "
+            "given. Give one, or write until='target'."
+        )
     if env is not None:
         _check_fit(teacher, env)
-    lesson, pruner = _pruned_lesson(teacher, recipe, settings, seed)
-    student = lesson.student
-    with Bench(env, judging, seed, observations, progress) as bench:
-        bench.add("dense", teacher)
-
-        def give(lesson: Lesson, what: str, by: Pruner | None) -> None:
-            teach(
-                lesson,
-                env,
-                pruner=by,
-                observations=observations,
-                progress=lambda done, total, news: tell(f"{what}: {news}", done, total),
-            )
-
-        give(lesson, "pruning", pruner)
-        pruner.masks.remove()
-        small = student.replace(source=f"{teacher.source}, pruned".lstrip(", "))
-        made: dict[str, Any] = {
-            "dense_parameters": counting.dense_parameters(teacher),
-            "recipe": recipe,
-            "pruned_layers": _layers(pruner.masks.kernels),
-        }
-        row = bench.add("pruned", small, **made)
-        requested = "pruned"
-        if recipe.granularity == "unit" and (shrunk := _shrunk(small, tell)) is not None:
-            small, requested = shrunk, "shrunk"
-            row = bench.add(requested, small, **made)
-        for precision in _precisions(recipe, judging):
-            bench.add(precision, small, precision=precision, **made)
-        if small_dense and (least := least_parameters(teacher)) > row.nonzero:
-            # No reason to lose the rest: the report says that there is none.
-            tell(f"small dense: one unit a layer has {least} parameters already", 1, 1)
-        elif small_dense:
-            thin = narrowed(teacher, row.nonzero)
-            give(Lesson(teacher, thin, settings, seed), "small dense", None)
-            bench.add("small_dense", thin)
-    if recipe.precision != "float32":
-        requested = recipe.precision
-    return Result(small, recipe, bench.report(requested, command), bench)
+    if observations is not None:
+        as_batch(teacher.observation_spec, observations)
+    check(recipe, teacher)
 
 
-def _shrunk(policy: Policy, tell: Progress) -> Policy | None:
-    """Returns the policy without the units that pruning has closed; None where all of them stay."""
-    found = shrink(policy.model)
-    before, after = found.parameters_before, found.parameters_after
-    tell(f"shrinking: {before:,} parameters became {after:,}", 1, 1)
-    if found.kept:
-        closed = ", ".join(f"{len(units)} of {name}" for name, units in found.kept.items())
-        _log.warning("closed units that cannot be taken out: %s", closed)
-    if not found.removed:
+def _made_of(classroom: Classroom) -> dict[str, Any] | None:
+    """Returns what determines a candidate beside its recipe; None where it cannot be told."""
+    teacher, env = classroom.teacher, environment_key(classroom.env)
+    if env is None:
         return None
-    return policy.replace(model=found.model, source=f"{policy.source}, shrunk")
+    leaves = None
+    if classroom.observations is not None:
+        leaves = as_batch(teacher.observation_spec, classroom.observations)[0]
+    return {
+        "policy": policy_key(teacher),
+        "env": env,
+        "observations": observations_key(leaves),
+        "settings": dataclasses.asdict(classroom.settings),
+        "seed": classroom.seed,
+    }
+
+
+def _resolved(candidate: Candidate, recipe: Recipe) -> Recipe:
+    """Returns the candidate's recipe with what was asked of its artifact."""
+    return dataclasses.replace(
+        candidate.recipe,
+        precision=recipe.precision,
+        until=recipe.until,
+        small_dense=recipe.small_dense,
+    )
+
+
+def _judge(
+    bench: Bench, candidate: Candidate, recipe: Recipe, classroom: Classroom, judging: Judging
+) -> list[str]:
+    """Judges the candidate's stages, and its precisions; returns their names in order."""
+    names = []
+    own = _resolved(candidate, recipe)
+    made: dict[str, Any] = {
+        "dense_parameters": counting.dense_parameters(classroom.teacher),
+        "recipe": own,
+        "pruned_layers": candidate.pruned_layers,
+    }
+    for name, policy in candidate.stages:
+        bench.add(name, policy, **made)
+        names.append(name)
+    for precision in _precisions(recipe, judging):
+        bench.add(precision, candidate.policy, precision=precision, **made)
+        names.append(precision)
+    return names
+
+
+def _add_small_dense(bench: Bench, chosen: Candidate, classroom: Classroom) -> None:
+    """Judges a dense network of as many parameters, taught the same way."""
+    teacher = classroom.teacher
+    if chosen.stages[-1][0] == "distilled":
+        classroom.tell("small dense: the result is a dense network taught from scratch", 1, 1)
+        return
+    if (least := least_parameters(teacher)) > chosen.nonzero:
+        # No reason to lose the rest: the report says that there is none.
+        classroom.tell(f"small dense: one unit a layer has {least} parameters already", 1, 1)
+        return
+    thin = distilled(chosen.recipe, classroom, parameters=chosen.nonzero)
+    bench.add(SMALL_DENSE, thin.policy)
 
 
 def _precisions(recipe: Recipe, judging: Judging) -> list[str]:
@@ -212,22 +273,3 @@ def _aspect(leaf: ArraySpec) -> str:
     counted = np.issubdtype(leaf.dtype, np.integer) and leaf.name == "action"
     bounds = f" from {leaf.low} to {leaf.high}" if counted else ""
     return f"{leaf.dtype}{list(leaf.shape)}{bounds}"
-
-
-def _pruned_lesson(
-    teacher: Policy, recipe: Recipe, settings: DistillationSettings, seed: int
-) -> tuple[Lesson, Pruner]:
-    model = tf.keras.models.clone_model(teacher.model)
-    model.set_weights(teacher.model.get_weights())
-    everything = find_kernels(model)
-    kernels = prunable(everything, recipe)
-    if not kernels:
-        raise ValueError("There is nothing to prune: the policy has no kernel that is not spared.")
-    schedule = Schedule(from_recipe(recipe, settings.rounds * settings.steps))
-    lesson = Lesson(teacher, teacher.replace(model=model), settings, seed)
-    around = Surroundings([model], everything, lesson)
-    return lesson, Pruner(kernels, schedule, recipe, seed=seed, surroundings=around)
-
-
-def _layers(kernels: Sequence[Kernel]) -> list[str]:
-    return [kernel.name.split("/")[0] for kernel in kernels]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
-
-from tfdrlprune._tf import tf
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tfdrlprune import observations
 from tfdrlprune.agents import spaces
-from tfdrlprune.policies.form import Policy
+from tfdrlprune.compression.actor import Actor
 from tfdrlprune.simulation import Environment, make_vector
 from tfdrlprune.specs import ArraySpec
 
@@ -35,28 +34,37 @@ class States:
         self._generator = generator
         self._observation: Any = None
 
-    def visit(self, policy: Policy, steps: int, epsilon: float) -> list[Array]:
+    def visit(self, actors: Sequence[Actor], steps: int, epsilon: float) -> list[Array]:
         """Returns the observations of ``steps`` vector steps, each leaf [steps * num_envs, ...].
 
         Episodes go on from one call to the next.
 
         Args:
-            policy: who acts.
+            actors: who act, each in its own environments.
             steps: of every environment.
             epsilon: probability of a random action instead, in [0, 1].
         """
         if self._observation is None:
             seed = int(self._generator.integers(2**31))
             self._observation = self._encode(self._envs.reset(seed=seed)[0])
+        spec = actors[0].policy.action_spec
         seen = []
         for _ in range(steps):
-            leaves, _ = observations.as_batch(policy.observation_spec, self._observation)
+            leaves = actors[0].leaves(self._observation)
             seen.append(leaves)
-            action = policy.action(self._observation)
+            action = self._act(actors, leaves)
             if epsilon > 0.0:
-                action = self._disturb(policy.action_spec, action, epsilon)
+                action = self._disturb(spec, action, epsilon)
             self._observation = self._encode(self._envs.step(action)[0])
         return [np.concatenate(each) for each in zip(*seen, strict=True)]
+
+    def _act(self, actors: Sequence[Actor], leaves: list[Array]) -> Array:
+        """Returns the actions in all environments, of which each actor has its share."""
+        if len(actors) == 1:
+            return np.asarray(actors[0].act(leaves))
+        shares = np.array_split(np.arange(len(leaves[0])), len(actors))
+        parts = zip(actors, shares, strict=True)
+        return np.concatenate([a.act([leaf[s] for leaf in leaves]) for a, s in parts if len(s)])
 
     def close(self) -> None:
         """Closes the environments."""
@@ -80,17 +88,3 @@ class States:
             random = self._generator.uniform(low, high, size=flat.shape).astype(flat.dtype)
         chosen = self._generator.random(len(action)) < epsilon
         return np.where(chosen[:, None], random, flat).reshape(action.shape)
-
-
-def mean_return(policy: Policy, envs: list[Any], seeds: list[int]) -> float:
-    """Returns the policy's mean return over one episode for each seed, stepped together."""
-    from tfdrlprune.agents.evaluation import greedy_returns
-
-    return float(np.mean(greedy_returns(policy.action, envs, seeds)))
-
-
-def nest_like(policy: Policy, leaves: list[Array]) -> Any:
-    """Returns leaves, in the order of the policy's inputs, nested as its observation."""
-    from tfdrlprune.specs import pack_like
-
-    return tf.nest.map_structure(np.asarray, pack_like(policy.observation_spec, leaves))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,3 +78,14 @@ class Episodes:
     def to_json(self) -> dict[str, Any]:
         """Returns the table as JSON values, one list for each column."""
         return {name: np.asarray(column).tolist() for name, column in vars(self).items()}
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> Episodes:
+        """Returns the table that `to_json` wrote."""
+        return Episodes(
+            np.asarray(values["seeds"], np.int64),
+            np.asarray(values["returns"], np.float64),
+            np.asarray(values["lengths"], np.int64),
+            np.asarray(values["outcomes"], np.str_),
+            tuple(values["reasons"]),
+        )

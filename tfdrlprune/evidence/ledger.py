@@ -21,6 +21,7 @@ from tfdrlprune.evidence.bounds import Bounds, return_bounds
 from tfdrlprune.evidence.differences import compare
 from tfdrlprune.evidence.episodes import Episodes
 from tfdrlprune.evidence.gate import judge
+from tfdrlprune.evidence.memory import Memory
 from tfdrlprune.evidence.rollouts import record_observations
 from tfdrlprune.evidence.series import Players, Series
 from tfdrlprune.evidence.stage import StageRow
@@ -58,6 +59,7 @@ class Ledger:
         until_decided: whether playing ends as soon as the gate has decided; the baseline then plays
             as many episodes as the longest comparison takes. Without it all play all.
         workers: processes that play.
+        memory: of what was played before.
         progress: called while episodes are played.
     """
 
@@ -69,13 +71,14 @@ class Ledger:
         *,
         until_decided: bool = False,
         workers: int = 1,
+        memory: Memory | None = None,
         progress: Progress | None = None,
     ):
         terms = terms or Terms()
         self._env, self._seeds = env, seeds
         self._terms = dataclasses.replace(terms, bounds=known_bounds(env, terms.bounds))
         self._until_decided = until_decided
-        self._players = Players(workers)
+        self._players = Players(workers, memory)
         self._progress = progress or (lambda what, done, total: None)
         self._rows: list[StageRow] = []
         self._baseline: Series | None = None

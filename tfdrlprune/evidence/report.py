@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from tfdrlprune.evidence.ledger import broken_by, last_safe
 from tfdrlprune.evidence.stage import StageRow
 from tfdrlprune.evidence.sweeping import curves
 from tfdrlprune.evidence.sweeping.sweep_results import Robustness
+from tfdrlprune.evidence.tried import Tried
 from tfdrlprune.evidence.verdict import FAIL, INCONCLUSIVE, PASS
 from tfdrlprune.folders import atomic_folder
 from tfdrlprune.simulation import Environment
@@ -43,6 +45,7 @@ class Report:
         command: that makes this report again; None if it was made from Python.
         robustness: the final stage and a small dense network beside the baseline under
             disturbances; None if nothing was disturbed.
+        tried: the candidates that the final stages were chosen from.
     """
 
     stages: tuple[StageRow, ...]
@@ -57,6 +60,7 @@ class Report:
     machine: dict[str, Any]
     command: str | None = None
     robustness: Robustness | None = None
+    tried: tuple[Tried, ...] = ()
 
     @staticmethod
     def of(
@@ -135,6 +139,13 @@ class Report:
             **{"verdict": self.verdict, "message": self.message},
         }
 
+    def gate_of(self, stage: str) -> dict[str, Any] | None:
+        """Returns the verdict on a stage as JSON values; of another than the final one its own."""
+        if stage == self.final:
+            return self.gate
+        row = next(row for row in self.rows() if row.name == stage)
+        return None if row.gate is None else {"stage": stage, **row.gate.to_json()}
+
     @property
     def message(self) -> str:
         """The verdict in words; where it is not about the stage that was asked for, why."""
@@ -177,6 +188,7 @@ class Report:
             "small_dense": None if self.small_dense is None else self.small_dense.to_json(),
             "gate": self.gate,
             "robustness": None if self.robustness is None else self.robustness.to_json(),
+            "tried": [dataclasses.asdict(each) for each in self.tried],
             "environment": self.environment,
             "seeds": {"seed": self.seed, "episodes": list(self.seeds)},
             "versions": self.versions,
@@ -190,7 +202,7 @@ class Report:
 
     def __str__(self) -> str:
         swept = "" if self.robustness is None else f"\n\n{curves.text(self.robustness)}"
-        return f"{table.text(self.rows())}\n{self.message}{swept}"
+        return f"{table.text(self.rows())}\n{self._tried()}{self.message}{swept}"
 
     def __rich__(self) -> Any:
         from rich.console import Group
@@ -199,7 +211,12 @@ class Report:
         style = {"PASS": "bold green", "FAIL": "bold red"}.get(self.verdict or "", "bold yellow")
         message = Text(self.message, style=style)
         swept = [] if self.robustness is None else [Text(), Text(curves.text(self.robustness))]
-        return Group(table.Table(self.rows()), message, *swept)
+        tried = [Text(self._tried().rstrip())] if self.tried else []
+        return Group(table.Table(self.rows()), *tried, message, *swept)
+
+    def _tried(self) -> str:
+        """Returns a line for each candidate, where there was more than one."""
+        return "".join(f"{each}\n" for each in self.tried) if len(self.tried) > 1 else ""
 
     def files(self) -> dict[str, bytes]:
         """Returns ``report.json``, ``report.md`` and ``report.html`` by name."""

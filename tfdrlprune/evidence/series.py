@@ -12,6 +12,7 @@ from multiprocessing import get_context
 from tfdrlprune import runtime
 from tfdrlprune.deployment import artifact
 from tfdrlprune.evidence.episodes import Episodes
+from tfdrlprune.evidence.memory import Memory
 from tfdrlprune.evidence.rollouts import roll_out
 from tfdrlprune.simulation import Environment
 
@@ -28,15 +29,16 @@ class Players:
 
     Args:
         workers: processes; 1 plays in this one.
+        memory: what was played before; None remembers nothing.
 
     Raises:
         ValueError: fewer than one worker.
     """
 
-    def __init__(self, workers: int = 1):
+    def __init__(self, workers: int = 1, memory: Memory | None = None):
         if workers < 1:
             raise ValueError(f"workers is at least 1. Received: workers={workers}.")
-        self._workers = workers
+        self._workers, self._memory = workers, memory
         self._pool: ProcessPoolExecutor | None = None
 
     def play(
@@ -58,6 +60,20 @@ class Players:
         Raises:
             ValueError: the environment cannot be sent to another process; as `roll_out`.
         """
+        if self._memory is None or not isinstance(env, str):
+            return self._play(folder, env, seeds, progress)
+        digest = artifact.read(folder).files[artifact.MODEL_FILE].sha256
+        return self._memory.episodes(
+            digest, env, seeds, lambda: self._play(folder, env, seeds, progress)
+        )
+
+    def _play(
+        self,
+        folder: str | os.PathLike[str],
+        env: Environment,
+        seeds: Sequence[int],
+        progress: Callable[[int], None] | None,
+    ) -> Episodes:
         if self._workers == 1:
             return roll_out(_policy(str(folder)), env, seeds, progress=progress)
         if self._pool is None:

@@ -21,8 +21,9 @@ from tfdrlprune.recipe.checks import (
 )
 from tfdrlprune.recipe.forms import parse_networks
 from tfdrlprune.recipe.selection import Selection
+from tfdrlprune.recipe.teaching import Teaching
 
-__all__ = ["PRECISIONS", "SCHEDULES", "Recipe", "Selection", "check_sparsity"]
+__all__ = ["PRECISIONS", "SCHEDULES", "Recipe", "Selection", "Teaching", "check_sparsity"]
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
 SCHEDULES = ("cubic", "linear", "one_shot", "cyclical", "return_gated")
@@ -44,8 +45,10 @@ def _in_training(default: Any, help_text: str, choices: tuple[str, ...] | None =
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe(Selection):
-    """What to remove, when, and in which precision to store the rest; see `Selection` for which.
+class Recipe(Selection, Teaching):
+    """What to remove, when, and in which precision to store the rest.
+
+    See `Selection` for which weights go, and `Teaching` for how a trained policy becomes small.
 
     Attributes:
         sparsity: fraction of the prunable kernels' weights that are removed, in [0, 1).
@@ -90,6 +93,7 @@ class Recipe(Selection):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.check_teaching()
         check_number("sparsity", self.sparsity)
         check_sparsity(self.sparsity)
         self.pattern.check_final(self.sparsity)
@@ -167,6 +171,47 @@ class Recipe(Selection):
                 f"{asked[0]}={getattr(self, asked[0])!r} is for training: tfdrlprune train, or "
                 "AgentTrainer. A trained policy is pruned without."
             )
+        if self.further and self.granularity != "unit" and self.routes() != ("distil",):
+            raise ValueError(
+                "further prunes what is left of a smaller network. Received: "
+                f"further={self.further!r}, granularity={self.granularity!r}. Write "
+                "granularity='unit' or route='distil'."
+            )
+        if self.until == "breaks" and not self.is_adjustable:
+            raise ValueError(
+                "until='breaks' removes more and more, and this recipe has one sparsity only. "
+                f"Received: granularity={self.granularity!r}, sparsity={self.sparsity!r}, "
+                f"threshold={self.threshold!r}. Write until='target'."
+            )
+
+    def routes(self) -> tuple[str, ...]:
+        """Returns the routes that compression tries: those that the recipe leaves open.
+
+        Who asks for a pattern of zeros, for layers that are spared, or for nothing to be removed
+        gets what only pruning gives.
+        """
+        if self.route != "auto":
+            return (self.route,)
+        if self.further and self.granularity == "element" and not self.spare:
+            return ("distil",)  # what is left of a masked network is zeros
+        only_pruning = (
+            self.granularity not in ("element", "unit")
+            or self.spare
+            or self.threshold is not None
+            or not isinstance(self.distribution, str)
+            or self.sparsity == 0.0
+        )
+        return ("prune",) if only_pruning else ("prune", "distil")
+
+    @property
+    def is_adjustable(self) -> bool:
+        """Whether less or more than ``sparsity`` can be removed in the same way.
+
+        N:M has one sparsity, layers that have sparsities of their own keep them, and a threshold
+        removes what it removes.
+        """
+        fixed = self.pattern.kind == "n:m" or not isinstance(self.distribution, str)
+        return not fixed and self.threshold is None and self.sparsity > 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON values."""

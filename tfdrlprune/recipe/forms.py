@@ -156,3 +156,31 @@ def _check_once(field: str, names: Sequence[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ValueError(f"{field} names each once. Received twice: {', '.join(twice)}.")
+
+
+def parse_further(text: Any) -> tuple[str, float] | None:
+    """Returns a granularity and the sparsity of it, or None for "".
+
+    Args:
+        text: "", or GRANULARITY=SPARSITY of single weights, blocks or N:M.
+
+    Raises:
+        ValueError: it is neither, or of units or layers, or the sparsity is none of the pattern's.
+
+    Example:
+        >>> parse_further("block:1x16=0.9")
+        ('block:1x16', 0.9)
+        >>> parse_further("") is None
+        True
+    """
+    if text == "":
+        return None
+    granularity, given, sparsity = text.partition("=") if isinstance(text, str) else ("", "", "")
+    if not given or granularity in ("unit", "layer"):
+        raise ValueError(
+            "further is GRANULARITY=SPARSITY of weights, such as 'element=0.5' or "
+            f"'block:1x16=0.9'. Received: further={text!r}."
+        )
+    pattern, wanted = parse_granularity(granularity), check_sparsity(sparsity, "further")
+    pattern.check_final(wanted)
+    return granularity, wanted

@@ -1,0 +1,191 @@
+"""The rounds of a lesson: collect states, train on all so far, keep the best student.
+
+Ross et al. 2011 ("DAgger") for whose states; Rusu et al. 2016 ("Policy Distillation") for the
+softened targets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tfdrlprune._tf import tf
+
+import numpy as np
+
+from tfdrlprune.compression.actor import Actor
+from tfdrlprune.compression.distillation.lesson import Lesson
+from tfdrlprune.compression.states import States
+from tfdrlprune.compression.trials import Stage
+from tfdrlprune.evidence.rollouts import seeds_for
+from tfdrlprune.observations import as_batch
+from tfdrlprune.policies.form import Policy
+from tfdrlprune.pruning.pruner import Pruner
+from tfdrlprune.simulation import Environment
+
+Progress = Callable[[int, int, str], None]
+
+# Of recorded observations, the share that no student is trained on: it chooses among them.
+_HELD_OUT = 0.1
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Which student is kept.
+
+    Attributes:
+        student: its weights are those of its best round.
+        value: its mean return on the selection episodes; without an environment minus its loss on
+            observations that were held out.
+        rounds: that were made; fewer where a callback stopped them.
+    """
+
+    student: Policy
+    value: float
+    rounds: int
+
+
+def teach(
+    lesson: Lesson,
+    env: Environment | None,
+    *,
+    pruner: Pruner | None = None,
+    observations: Any = None,
+    callbacks: Sequence[Any] = (),
+    progress: Progress | None = None,
+) -> Taught:
+    """Trains a lesson's students in place to act as the teacher does; returns the best.
+
+    In round 0 the teacher acts, afterwards the students by turns; all states are kept. Where there
+    is an environment, each student's weights are those of its round with the best mean return,
+    among the rounds in which the pruner had reached its last sparsity.
+
+    Args:
+        lesson: who is taught by whom.
+        env: where states come from; None to use ``observations`` alone.
+        pruner: prunes the only student meanwhile; its schedule counts the optimizer steps here.
+        observations: nested, batched states to train on where there is no environment.
+        callbacks: Keras callbacks; a round is an epoch with the logs ``loss`` and ``return``
+            (without an environment ``held_out_loss``), the model is the first student's.
+        progress: called with (rounds done, rounds, what happened).
+
+    Raises:
+        ValueError: neither ``env`` nor ``observations`` is given; a loss that is not finite; an
+            observation with NaN.
+    """
+    best = _Best(lesson, pruner)
+    rounds = _Rounds(lesson, pruner, callbacks, progress or (lambda done, total, what: None))
+    if env is not None:
+        _teach_in_environment(lesson, env, rounds, best)
+    elif observations is not None:
+        leaves, held_out = _split(lesson, observations)
+        lesson.add(leaves)
+        for _ in rounds.made():
+            values = [-loss for loss in lesson.losses_on(held_out)]
+            best.offer(values)
+            rounds.tell({"held_out_loss": -max(values)})
+    else:
+        raise ValueError("Distillation needs an environment, or recorded observations.")
+    if pruner is not None:
+        pruner.end()
+    student, value = best.put_back()
+    return Taught(student, value, rounds.done)
+
+
+def _teach_in_environment(lesson: Lesson, env: Environment, rounds: _Rounds, best: _Best) -> None:
+    settings = lesson.settings
+    seeds = seeds_for("selection", lesson.seed, settings.selection_episodes).tolist()
+    teacher, students = Actor(lesson.teacher), [Actor(each) for each in lesson.students]
+    steps = -(-settings.states // settings.num_envs)
+    with contextlib.ExitStack() as stack:
+        states = States(env, settings.num_envs, lesson.generator)
+        stack.enter_context(contextlib.closing(states))
+        judges = stack.enter_context(contextlib.closing(Stage(env)))
+        lesson.add(states.visit([teacher], steps, 0.0))
+        for done in rounds.made():
+            for each in students:
+                each.refresh()
+            means = [float(judges.play(each, seeds).scores().mean()) for each in students]
+            best.offer(means)
+            rounds.tell({"return": max(means)})
+            if done < settings.rounds:
+                lesson.add(states.visit(students, steps, settings.epsilon))
+
+
+class _Rounds:
+    """Trains round by round, with callbacks and progress."""
+
+    def __init__(
+        self, lesson: Lesson, pruner: Pruner | None, callbacks: Sequence[Any], progress: Progress
+    ):
+        self.done = 0
+        self._lesson, self._pruner, self._progress = lesson, pruner, progress
+        self._total = lesson.settings.rounds
+        self._model = lesson.student.model
+        self._model.stop_training = False
+        self._callbacks = tf.keras.callbacks.CallbackList(list(callbacks), model=self._model)
+        self._loss = 0.0
+
+    def made(self) -> Any:
+        """Yields the number of rounds made, after each; what is done then belongs to it."""
+        if self._pruner is not None:
+            self._pruner.begin()
+        self._callbacks.on_train_begin()
+        while self.done < self._total and not self._model.stop_training:
+            self._callbacks.on_epoch_begin(self.done)
+            self._loss = self._lesson.train_round(self._pruner)
+            if not np.isfinite(self._loss):
+                raise ValueError(
+                    f"The loss is {self._loss} after {self.done + 1} rounds. Lower the learning "
+                    "rate, and look at the observations: none may be huge."
+                )
+            self.done += 1
+            yield self.done
+        self._callbacks.on_train_end()
+
+    def tell(self, found: dict[str, float]) -> None:
+        """Tells what a round came to."""
+        logs = {"loss": self._loss} | found
+        self._callbacks.on_epoch_end(self.done - 1, logs)
+        news = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in found.items())
+        self._progress(self.done, self._total, f"{news}, loss {self._loss:.4f}")
+
+
+class _Best:
+    """The weights of each student's best round."""
+
+    def __init__(self, lesson: Lesson, pruner: Pruner | None):
+        self._students, self._pruner = lesson.students, pruner
+        self._ranks = [(-1.0, -np.inf)] * len(lesson.students)
+        self._weights = [each.model.get_weights() for each in lesson.students]
+
+    def offer(self, values: Sequence[float]) -> None:
+        """Keeps students as they are now where they are as good as ever; higher is better."""
+        sparsity = 0.0 if self._pruner is None else self._pruner.sparsity()["sparsity"]
+        for index, value in enumerate(values):
+            if (sparsity, value) >= self._ranks[index]:
+                self._ranks[index] = (sparsity, value)
+                self._weights[index] = self._students[index].model.get_weights()
+
+    def put_back(self) -> tuple[Policy, float]:
+        """Gives every student its best weights; returns the best one and what it came to."""
+        for student, weights in zip(self._students, self._weights, strict=True):
+            student.model.set_weights(weights)
+        index = max(range(len(self._ranks)), key=lambda each: self._ranks[each])
+        return self._students[index], self._ranks[index][1]
+
+
+def _split(lesson: Lesson, observations: Any) -> tuple[list[Any], list[Any]]:
+    """Returns the states to train on, and those held out."""
+    leaves, batched = as_batch(lesson.teacher.observation_spec, observations)
+    count = len(leaves[0]) if batched else 0
+    if count < 2:
+        raise ValueError(
+            "Distillation without an environment needs two observations at least, better "
+            f"thousands. Received: {count}."
+        )
+    order = np.random.default_rng([lesson.seed, 1]).permutation(count)
+    cut = max(1, int(_HELD_OUT * count))
+    return [leaf[order[cut:]] for leaf in leaves], [leaf[order[:cut]] for leaf in leaves]

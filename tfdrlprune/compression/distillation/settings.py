@@ -1,0 +1,52 @@
+"""How a student is taught."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tfdrlprune.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class DistillationSettings:
+    """How students are taught.
+
+    Attributes:
+        rounds: of collecting states and training on all so far.
+        steps: optimizer steps in a round.
+        states: collected in a round.
+        num_envs: environments stepped at once while collecting.
+        batch_size: states in an optimizer step.
+        learning_rate: Adam's at the start; it falls to a hundredth along a cosine.
+        loss: what the student is to have of the teacher, see `objective_of`; "auto" takes
+            "cross_entropy" for discrete actions and "action" for continuous ones.
+        temperature: of the softmax over scores, in units of the teacher's mean gap between its best
+            and its second action.
+        epsilon: random actions of the student while collecting.
+        selection_episodes: episodes that choose the round whose student is kept.
+        restarts: students with other initial weights that are taught together, the best of which is
+            kept. Small networks often get stuck; large ones don't.
+    """
+
+    rounds: int = 10
+    steps: int = 400
+    states: int = 4_096
+    num_envs: int = 32
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    loss: str = "auto"
+    temperature: float = 0.2
+    epsilon: float = 0.05
+    selection_episodes: int = 20
+    restarts: int = 1
+
+    @staticmethod
+    def of(recipe: Recipe) -> DistillationSettings:
+        """Returns the settings that a recipe asks for."""
+        return DistillationSettings(
+            rounds=recipe.distil_rounds,
+            steps=recipe.distil_steps,
+            loss=recipe.distil_loss,
+            temperature=recipe.distil_temperature,
+            learning_rate=recipe.distil_learning_rate,
+        )

@@ -1,0 +1,47 @@
+"""What a compression tried on its way, beside what it shipped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A candidate that a compression made and tried on selection seeds, shipped or not.
+
+    Attributes:
+        route: "prune" or "distil".
+        sparsity: that it was made for.
+        parameters: that it stores.
+        nonzero: of these, how many are not zero.
+        verdict: of the gate on the selection seeds; None where nothing was played.
+        mean: return there.
+        difference: mean of candidate minus dense.
+        episodes: played.
+        seconds: that making and trying it took.
+        chosen: whether the final stages were made of it.
+    """
+
+    route: str
+    sparsity: float
+    parameters: int
+    nonzero: int
+    verdict: str | None
+    mean: float | None
+    difference: float | None
+    episodes: int
+    seconds: float
+    chosen: bool
+
+    def __str__(self) -> str:
+        played = "not played"
+        if self.mean is not None:
+            played = (
+                f"{self.verdict} with {self.mean:.4g} ({self.difference:+.3g}) over "
+                f"{self.episodes} selection episodes"
+            )
+        mark = ": taken" if self.chosen else ""
+        return (
+            f"{self.route} to {self.sparsity:.4g}: {self.nonzero:,} of {self.parameters:,} stored "
+            f"parameters are not zero, {played}, {self.seconds:.1f} s{mark}"
+        )
