@@ -130,7 +130,7 @@ def test_criteria_look_at_the_lesson_and_its_states(recipe):
         assert gone == [64, 32]
     # The first hidden unit balances alone: every criterion that looks sees that.
     assert hidden.kernel.numpy()[:, 0].any()
-    assert result.report.stages[1].agreement > 0.8
+    assert result.report.stages[1].agreement > 0.7
 
 
 @pytest.mark.parametrize(

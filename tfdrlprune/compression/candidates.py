@@ -13,7 +13,8 @@ from tfdrlprune._tf import tf
 import numpy as np
 
 from tfdrlprune.compression.distillation import DistillationSettings, Lesson, Taught, teach
-from tfdrlprune.compression.narrow import least_parameters, narrowed, trainable_parameters
+from tfdrlprune.compression.distillation.objectives import objective_of
+from tfdrlprune.compression.narrow import least_parameters, narrowed, reseeded, trainable_parameters
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.kernel_names import prunable
 from tfdrlprune.pruning.kernels import find_kernels
@@ -120,6 +121,7 @@ def make(recipe: Recipe, classroom: Classroom) -> Candidate:
 
 def check(recipe: Recipe, teacher: Policy) -> None:
     """Raises ValueError where a route cannot make what the recipe asks for; before any work."""
+    objective_of(teacher, recipe.distil_loss, recipe.distil_temperature)
     if "prune" in recipe.routes() and not prunable(find_kernels(teacher.model), recipe):
         raise ValueError("There is nothing to prune: the policy has no kernel that is not spared.")
     if recipe.routes() == ("distil",):
@@ -149,10 +151,9 @@ def distilled(recipe: Recipe, classroom: Classroom, *, parameters: int | None = 
     teacher = classroom.teacher
     count = budget_of(recipe, teacher) if parameters is None else parameters
     restarts = classroom.settings.restarts if count <= _SMALL else 1
-    students = [
-        narrowed(teacher, count, multiple=recipe.multiple_of, seed=classroom.seed * 1_000 + number)
-        for number in range(restarts)
-    ]
+    first = classroom.seed * 1_000
+    student = narrowed(teacher, count, multiple=recipe.multiple_of, seed=first)
+    students = [student, *(reseeded(student, first + each) for each in range(1, restarts))]
     lesson = Lesson(teacher, students, classroom.settings, classroom.seed)
     own = trainable_parameters(students[0])
     taught = classroom.teach(lesson, f"distilling {own:,} parameters")

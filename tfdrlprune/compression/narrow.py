@@ -52,7 +52,9 @@ def narrowed(policy: Policy, parameters: int, *, multiple: int = 1, seed: int = 
         )
     if _trainable(policy.model) <= parameters:
         low = high  # nothing has to go
-    for _ in range(30):
+    # Widths are whole numbers, and none changes within so small a step.
+    widest = max((width for _, width in _widths(policy.model)), default=1)
+    while high - low > 0.5 / widest:
         middle = (low + high) / 2
         if _trainable(_scaled(policy.model, middle, multiple)) <= parameters:
             low = middle
@@ -64,6 +66,14 @@ def narrowed(policy: Policy, parameters: int, *, multiple: int = 1, seed: int = 
             new.set_weights(old.get_weights())
     _initialize(model, seed)
     return policy.replace(model=model, source=f"{policy.source}, narrowed".lstrip(", "))
+
+
+def reseeded(policy: Policy, seed: int) -> Policy:
+    """Returns the policy with a model of its own and other kernels, drawn by a seed."""
+    model = tf.keras.models.clone_model(policy.model)
+    model.set_weights(policy.model.get_weights())
+    _initialize(model, seed)
+    return policy.replace(model=model)
 
 
 def least_parameters(policy: Policy, *, multiple: int = 1) -> int:
@@ -90,6 +100,11 @@ def _initialize(model: Any, seed: int) -> None:
                     config | {"seed": int(generator.integers(2**31))}
                 )
                 variable.assign(drawn(variable.shape, variable.dtype))
+
+
+def _widths(model: Any) -> list[tuple[str, int]]:
+    names = ((layer, _WIDTHS.get(type(layer).__name__)) for layer in model.layers)
+    return [(layer.name, int(getattr(layer, name))) for layer, name in names if name]
 
 
 def _scaled(model: Any, factor: float, multiple: int) -> Any:

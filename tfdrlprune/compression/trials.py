@@ -59,10 +59,9 @@ class Stage:
             self._made.append(make(self._env))
         lanes = [_Lane(env, int(seed)) for env, seed in zip(self._made, seeds, strict=False)]
         while running := [lane for lane in lanes if not lane.outcome]:
-            seen = [lane.observation for lane in running]
-            actions = actor.action(tf.nest.map_structure(lambda *each: np.stack(each), *seen))
+            actions = actor.action(_stacked([lane.observation for lane in running]))
             for index, lane in enumerate(running):
-                lane.step(tf.nest.map_structure(lambda leaf, i=index: leaf[i], actions), limit)
+                lane.step(actions[index], limit)
         for index, lane in enumerate(lanes):
             if lane.outcome == "error":  # nobody knows in what state that one is
                 self._close(self._made[index])
@@ -114,16 +113,26 @@ class _Lane:
 
     def _see(self, observation: Any, reward: float) -> None:
         self.observation = spaces.encode_observation(self._env.observation_space, observation)
-        leaves = [np.asarray(leaf) for leaf in tf.nest.flatten(self.observation)]
-        if not math.isfinite(reward) or not all(
-            np.isfinite(leaf).all() for leaf in leaves if leaf.dtype.kind == "f"
-        ):
+        if not (math.isfinite(reward) and _finite(self.observation)):
             self._fail("nan", f"step {self.length} gave what is not finite")
             return
         self.total += reward
 
     def _fail(self, outcome: str, reason: str) -> None:
         self.outcome, self.reason = outcome, reason
+
+
+def _stacked(observations: list[Any]) -> Any:
+    if isinstance(observations[0], np.ndarray):  # without TensorFlow's nests, which take as long
+        return np.stack(observations)
+    return tf.nest.map_structure(lambda *each: np.stack(each), *observations)
+
+
+def _finite(observation: Any) -> bool:
+    leaves = [observation]
+    if not isinstance(observation, np.ndarray):
+        leaves = [np.asarray(leaf) for leaf in tf.nest.flatten(observation)]
+    return all(leaf.dtype.kind != "f" or bool(np.isfinite(leaf).all()) for leaf in leaves)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from tfdrlprune._tf import tf
+
 from tfdrlprune import observations as _observations
 from tfdrlprune import runtime
 from tfdrlprune._version import __version__
@@ -110,7 +112,7 @@ def export(  # noqa: PLR0913  each is a key of the manifest
     check_agreement(agreement, precision, float_layers)
     check_formats(formats)
     check_target(target, precision)
-    plain = policy.replace(model=stripped(policy.model))
+    plain = policy.replace(model=_named(stripped(policy.model)))
     leaves = _leaves(plain, observations)
     seen = [leaf[spread(len(leaf), _COMPARED)] for leaf in leaves]
     source = centred(plain, leaves) if precision in _CENTRED else plain
@@ -233,6 +235,16 @@ def stripped(model: Any) -> Any:
     from tfdrlprune.policies.wrappers import is_wrapped, unwrapped
 
     return unwrapped(model) if is_wrapped(model) else model
+
+
+def _named(model: Any) -> Any:
+    """Returns the model under one name for all, since names of layers' operations begin with it.
+
+    Keras counts models, so that the same policy would be another file in another process.
+    """
+    if not model.layers:  # a frozen graph, which has its names
+        return model
+    return tf.keras.Model(model.inputs, model.outputs, name="policy")
 
 
 def versions() -> dict[str, str]:

@@ -81,6 +81,12 @@ class Pruner:
         """The schedule's; 0 where it does not say."""
         return self._schedule.final_sparsity or 0.0
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the schedule has made its last rise, as far as it says where it ends."""
+        due = int(read(self._last_due))
+        return due >= 0 and self._schedule.sparsity(due) >= self.final_sparsity
+
     def begin(self) -> None:
         """Prepares the criterion, before the first step."""
         self._scorer.begin()

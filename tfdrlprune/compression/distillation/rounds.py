@@ -88,6 +88,7 @@ def teach(
             rounds.tell({"held_out_loss": -max(values)})
     else:
         raise ValueError("Distillation needs an environment, or recorded observations.")
+    rounds.end()
     if pruner is not None:
         pruner.end()
     student, value = best.put_back()
@@ -104,12 +105,15 @@ def _teach_in_environment(lesson: Lesson, env: Environment, rounds: _Rounds, bes
         stack.enter_context(contextlib.closing(states))
         judges = stack.enter_context(contextlib.closing(Stage(env)))
         lesson.add(states.visit([teacher], steps, 0.0))
+        enough = float(judges.play(teacher, seeds).scores().mean()) if settings.patience else np.inf
         for done in rounds.made():
             for each in students:
                 each.refresh()
             means = [float(judges.play(each, seeds).scores().mean()) for each in students]
             best.offer(means)
             rounds.tell({"return": max(means)})
+            if best.streak(enough) >= settings.patience > 0:
+                break
             if done < settings.rounds:
                 lesson.add(states.visit(students, steps, settings.epsilon))
 
@@ -143,7 +147,12 @@ class _Rounds:
                 )
             self.done += 1
             yield self.done
+
+    def end(self) -> None:
+        """Tells that there are no more."""
         self._callbacks.on_train_end()
+        if self.done < self._total:
+            self._progress(self._total, self._total, f"enough after {self.done} rounds")
 
     def tell(self, found: dict[str, float]) -> None:
         """Tells what a round came to."""
@@ -158,16 +167,24 @@ class _Best:
 
     def __init__(self, lesson: Lesson, pruner: Pruner | None):
         self._students, self._pruner = lesson.students, pruner
+        self._streak = 0
         self._ranks = [(-1.0, -np.inf)] * len(lesson.students)
         self._weights = [each.model.get_weights() for each in lesson.students]
 
     def offer(self, values: Sequence[float]) -> None:
         """Keeps students as they are now where they are as good as ever; higher is better."""
         sparsity = 0.0 if self._pruner is None else self._pruner.sparsity()["sparsity"]
+        self._last = max(values)
         for index, value in enumerate(values):
             if (sparsity, value) >= self._ranks[index]:
                 self._ranks[index] = (sparsity, value)
                 self._weights[index] = self._students[index].model.get_weights()
+
+    def streak(self, enough: float) -> int:
+        """Returns how many offers in a row were ``enough``, at the pruner's last sparsity."""
+        sparse = self._pruner is None or self._pruner.is_done
+        self._streak = self._streak + 1 if sparse and self._last >= enough else 0
+        return self._streak
 
     def put_back(self) -> tuple[Policy, float]:
         """Gives every student its best weights; returns the best one and what it came to."""

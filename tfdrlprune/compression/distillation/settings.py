@@ -24,8 +24,10 @@ class DistillationSettings:
             and its second action.
         epsilon: random actions of the student while collecting.
         selection_episodes: episodes that choose the round whose student is kept.
+        patience: rounds in a row, at the full sparsity, in which a student does as well as the
+            teacher on those episodes, after which the lesson ends; 0 makes all rounds.
         restarts: students with other initial weights that are taught together, the best of which is
-            kept. Small networks often get stuck; large ones don't.
+            kept, where they have at most 2,000 parameters. Larger ones don't get stuck.
     """
 
     rounds: int = 10
@@ -33,12 +35,13 @@ class DistillationSettings:
     states: int = 4_096
     num_envs: int = 32
     batch_size: int = 256
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     loss: str = "auto"
     temperature: float = 0.2
     epsilon: float = 0.05
     selection_episodes: int = 20
-    restarts: int = 1
+    patience: int = 3
+    restarts: int = 3
 
     @staticmethod
     def of(recipe: Recipe) -> DistillationSettings:
