@@ -41,11 +41,10 @@ class Training:
     hidden: tuple[int, ...] = WIDE
 
 
-_MUJOCO = Training(
-    *("ppo", 2_000_000, 8),
-    agent={"learning_rate": 3e-4},
-    settings={"rollout_length": 256, "minibatch_size": 64},
-)
+_PPO: dict[str, Any] = {
+    "agent": {"learning_rate": 3e-4},
+    "settings": {"rollout_length": 256, "minibatch_size": 64},
+}
 TEACHERS: dict[str, Training] = {
     "CartPole-v1": Training(
         *("dqn", 80_000, 32),
@@ -66,9 +65,9 @@ TEACHERS: dict[str, Training] = {
             "capacity": 200_000,
         },
     ),
-    "HalfCheetah-v5": _MUJOCO,
-    "Hopper-v5": _MUJOCO,
-    "Walker2d-v5": _MUJOCO,
+    "HalfCheetah-v5": Training("ppo", 1_000_000, 8, **_PPO),
+    "Hopper-v5": Training("ppo", 2_000_000, 8, **_PPO),
+    "Walker2d-v5": Training("ppo", 2_000_000, 8, **_PPO),
 }
 
 

@@ -46,7 +46,7 @@ class Trials:
         pruned = "pruned" in policy.source
         found = Candidate(tp.Recipe(), (("", policy),), None, 0.0)
         holds = found.nonzero >= self.needed["prune" if pruned else "distil"]
-        return Trial("PASS" if holds else "FAIL", float(found.nonzero), 0.0, 50)
+        return Trial("PASS" if holds else "FAIL", holds, float(found.nonzero), 0.0, 50)
 
 
 def searched(needed, store=None, **recipe):
@@ -115,7 +115,7 @@ def test_what_was_made_before_is_not_made_again(tmp_path, monkeypatch):
 def attempt(parameters, mean, verdict):
     small = narrowed(TEACHER, parameters)
     candidate = Candidate(tp.Recipe(), (("distilled", small),), None, 0.0)
-    return Attempt(candidate, Trial(verdict, mean, 0.0, 100), 1.0)
+    return Attempt(candidate, Trial(verdict, verdict == "PASS", mean, 0.0, 100), 1.0)
 
 
 def test_what_holds_goes_before_what_does_not_then_the_smaller_then_the_better():

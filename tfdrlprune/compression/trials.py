@@ -24,7 +24,7 @@ from tfdrlprune.evidence.ledger import known_bounds
 from tfdrlprune.evidence.rollouts import seeds_for
 from tfdrlprune.evidence.statistics import paired_difference
 from tfdrlprune.evidence.terms import Terms
-from tfdrlprune.evidence.verdict import FAIL, INCONCLUSIVE, PASS
+from tfdrlprune.evidence.verdict import INCONCLUSIVE, PASS
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.simulation import Environment, make
 
@@ -140,22 +140,21 @@ class Trial:
     """What a candidate came to beside the baseline.
 
     Attributes:
-        verdict: of the gate on these seeds; where no bounds on returns are known, PASS if the lower
-            end of the difference's bootstrap interval is within the margin, else FAIL.
+        verdict: of the gate on these seeds; INCONCLUSIVE where it could not be asked, for want of
+            bounds on returns.
+        holds: whether the candidate is taken to do what the baseline does: PASS, or while nothing
+            is decided, the lower end of the difference's bootstrap interval is within the margin.
+            Good enough to choose by: a wider network needs as many episodes to be decided on.
         mean: return over the episodes.
         difference: mean of candidate minus baseline.
         episodes: how many were played.
     """
 
     verdict: str
+    holds: bool
     mean: float
     difference: float
     episodes: int
-
-    @property
-    def holds(self) -> bool:
-        """Whether the candidate is shown to do what the baseline does."""
-        return self.verdict == PASS
 
 
 class Trials:
@@ -197,9 +196,8 @@ class Trials:
             if number == len(self._played):
                 self._played.append(self._stage.play(self._baseline, seeds))
             ours.append(self._stage.play(actor, seeds))
-            last = start + _BLOCK >= len(self._seeds)
             trial = self._judge(Episodes.joined(ours), Episodes.joined(self._played[: number + 1]))
-            if trial.verdict != INCONCLUSIVE and (last or self._terms.bounds is not None):
+            if trial.verdict != INCONCLUSIVE:
                 break
         assert trial is not None
         return trial
@@ -208,17 +206,15 @@ class Trials:
         bounds = self._terms.bounds
         worst = bounds and bounds[0]
         scores, base = ours.scores(worst), theirs.scores(worst)
-        if bounds is not None:
-            verdict = judge(ours, theirs, self._terms).verdict
-        else:
-            verdict = self._by_bootstrap(scores, base)
-        return Trial(verdict, float(scores.mean()), float((scores - base).mean()), len(scores))
+        verdict = INCONCLUSIVE if bounds is None else judge(ours, theirs, self._terms).verdict
+        holds = verdict == PASS or (verdict == INCONCLUSIVE and self._is_near(scores, base))
+        difference = float((scores - base).mean())
+        return Trial(verdict, holds, float(scores.mean()), difference, len(scores))
 
-    def _by_bootstrap(self, scores: Any, base: Any) -> str:
-        """Returns a verdict where a gate could not be asked: good enough to choose by."""
+    def _is_near(self, scores: Any, base: Any) -> bool:
         terms = self._terms
         allowed = terms.margin_return
         if allowed is None:
             allowed = terms.margin * abs(float(base.mean()) - (terms.floor or 0.0))
         low = paired_difference(scores, base).low
-        return PASS if low is not None and low > -allowed else FAIL
+        return low is not None and low > -allowed
