@@ -116,7 +116,9 @@ def test_benchmark_measures_each_artifact_side_by_side(made, tmp_path, capsys):
 def test_compress_writes_the_artifact_with_its_report_and_exits_by_the_gate(made, tmp_path, capsys):
     file = tmp_path / "x.json"
     arguments = ["compress", str(made / "good-policy"), "--env", ENV, "--sparsity", "0.5"]
-    code = run([*arguments, "--episodes", "20", "--out", str(tmp_path / "c"), "--json", str(file)])
+    arguments += ["--until", "target", "--episodes", "20"]
+    code = run([*arguments, "--out", str(tmp_path / "c"), "--json", str(file)])
+    assert not (tmp_path / "c.work").exists()
     report = json.loads((tmp_path / "c" / "report.json").read_text())
     assert json.loads(file.read_text()) == report
     assert code == {"PASS": 0, "FAIL": 3, "INCONCLUSIVE": 4}[report["gate"]["verdict"]]

@@ -93,7 +93,8 @@ def test_every_field_of_the_recipe_is_an_option_with_its_help(of):
     by_name = {option.name: option for option in command.params}
     for field in dataclasses.fields(Recipe):
         # A policy has no precision while it trains, and no role once it is trained.
-        if field.name == "precision" if of == "train" else field.metadata.get("in_training"):
+        other = "in_compress" if of == "train" else "in_training"
+        if field.metadata.get(other) or (of == "train" and field.name == "precision"):
             continue
         option = by_name.pop(field.name)
         assert option.help.startswith(field.metadata["help"])
