@@ -1,82 +1,161 @@
-"""Sequences from replay are what happened, in order, of one environment."""
+"""Recurrent students: what they are taught on, and that they learn to remember."""
 
+import itertools
+
+from tfdrlprune._tf import tf
+
+import gymnasium
 import numpy as np
 import pytest
 
-from tfdrlprune.agents.sequences import SequenceReplay
-
-ENVS, EPISODE = 3, 5
-
-
-def filled(capacity, rows):
-    """Returns a replay of observations that count vector steps, 1,000 more in each environment.
-
-    Episodes have 5 steps and one that resets; every other one is truncated.
-    """
-    replay = SequenceReplay(capacity, ENVS, [((1,), np.float32)], ((), np.int64))
-    for row in range(rows):
-        observation = (row + 1_000 * np.arange(ENVS, dtype=np.float32))[:, None]
-        done = row % (EPISODE + 1) == EPISODE - 1
-        truncated = row // (EPISODE + 1) % 2 == 1
-        replay.add(
-            [observation],
-            10 * row + np.arange(ENVS),
-            np.full(ENVS, row, np.float32),
-            np.full(ENVS, done and not truncated),
-            np.full(ENVS, done and truncated),
-            np.full(ENVS, row % (EPISODE + 1) == EPISODE),
-        )
-    return replay
+import tfdrlprune as tp
+from tfdrlprune.compression.actor import Actor
+from tfdrlprune.compression.bench import Judging
+from tfdrlprune.compression.distillation import DistillationSettings, SequenceLesson, teach
+from tfdrlprune.compression.distillation.sequences import LENGTH, _cut, _through_time
+from tfdrlprune.compression.narrow import narrowed, trainable_parameters
+from tfdrlprune.compression.states import States
+from tfdrlprune.compression.trials import Stage
+from tfdrlprune.evidence.terms import Terms
+from tfdrlprune.policies.form import Policy
+from tfdrlprune.specs import ArraySpec, Head
 
 
-@pytest.mark.parametrize("rows", [9, 20, 21, 22, 50, 63])  # before and after the ring is full
-def test_sequences_are_consecutive_and_never_cross_the_rings_seam(rows):
-    replay = filled(60, rows)
-    batch = replay.sequences((4, 500), 8, np.random.default_rng(0))
-    observation = batch.observation[0][..., 0]
-    assert observation.shape == (4, 500, 8)
-    env = (observation // 1_000).astype(int)
-    row = (observation % 1_000).astype(int)
-    assert (env == env[..., :1]).all()
-    np.testing.assert_array_equal(np.diff(row, axis=-1), 1)
-    np.testing.assert_array_equal(batch.next_observation[0][..., 0], observation + 1)
-    np.testing.assert_array_equal(batch.action, 10 * row + env)
-    np.testing.assert_array_equal(batch.reward, row)
-    done = row % 6 == 4
-    np.testing.assert_array_equal(batch.done, done)
-    np.testing.assert_array_equal(batch.terminated, done & (row // 6 % 2 == 0))
-    np.testing.assert_array_equal(batch.resets, row % 6 == 5)
-    first = row % 6 == 0
-    first[..., 0] = True
-    np.testing.assert_array_equal(batch.first, first)
-    # The 21 rows that the ring holds, the last of which has no observation after it.
-    oldest = max(0, rows - 21)
-    assert set(row[..., 0].ravel()) == set(range(oldest, rows - 8))
-    assert set(env.ravel()) == {0, 1, 2}
+class Hidden(gymnasium.ObservationWrapper):
+    """CartPole-v1 without the velocities: who balances remembers where things were."""
+
+    def __init__(self):
+        super().__init__(gymnasium.make("CartPole-v1"))
+        self.observation_space = gymnasium.spaces.Box(-10.0, 10.0, (2,), np.float32)
+
+    def observation(self, observation):
+        return observation[[0, 2]].astype(np.float32)
 
 
-def test_too_few_steps_are_refused():
-    with pytest.raises(ValueError, match="more than 8 vector steps"):
-        filled(60, 8).sequences((2,), 8, np.random.default_rng(0))
-
-
-def test_the_generator_decides():
-    replay = filled(60, 30)
-    one, again, other = (
-        replay.sequences((50,), 4, np.random.default_rng(seed)).reward for seed in (0, 0, 1)
+def remembering(units=8, seed=0, last=None):
+    """A recurrent policy; with ``last`` one that remembers the last angle, worked out by hand."""
+    tf.keras.utils.set_random_seed(seed)
+    given = tf.keras.Input((2,), name="observation")
+    state = tf.keras.Input((units,), name="state_0")
+    one = tf.keras.layers.Reshape((1, 2), name="one_step")(given)
+    output, following = tf.keras.layers.SimpleRNN(
+        units, activation="linear", unroll=True, return_state=True, name="rnn"
+    )(one, initial_state=[state])
+    model = tf.keras.Model(
+        [given, state],
+        [
+            tf.keras.layers.Dense(2, name="outputs")(output),
+            tf.keras.layers.Activation("linear", name="next_state_0")(following),
+        ],
     )
-    np.testing.assert_array_equal(one, again)
-    assert (one != other).any()
+    if last is not None:
+        kernel, recurrent = np.zeros((2, units)), np.zeros((units, units))
+        # Units: the angle, the angle before, position, position before.
+        kernel[1, 0] = kernel[0, 2] = 1.0
+        recurrent[0, 1] = recurrent[2, 3] = 1.0
+        model.get_layer("rnn").set_weights([kernel, recurrent, np.zeros(units)])
+        outputs = np.zeros((units, 2))
+        outputs[:4, 1] = last
+        model.get_layer("outputs").set_weights([outputs - outputs[:, ::-1], np.zeros(2)])
+    return Policy(
+        model,
+        Head("argmax"),
+        ArraySpec("observation", (2,), "float32", -10.0, 10.0),
+        ArraySpec("action", (), "int64", 0, 1),
+        state_spec=(ArraySpec("state_0", (units,), "float32"),),
+    )
 
 
-def test_an_interrupted_episode_is_a_truncated_one():
-    replay = filled(60, 8)
-    replay.end_episodes([np.full((ENVS, 1), 8, np.float32)])
-    observation = np.full((ENVS, 1), 77, np.float32)
-    nothing = np.zeros(ENVS, bool)
-    replay.add([observation], np.zeros(ENVS), nothing, nothing, nothing, nothing)
-    batch = replay.sequences((100,), 9, np.random.default_rng(0))
-    assert batch.done[:, 7].all()
-    assert not batch.terminated[:, 7].any()
-    assert batch.resets[:, 8].all()
-    np.testing.assert_array_equal(batch.next_observation[0][:, 8], 77)
+# The angle and 25 times its change in a step, which is half its speed; likewise the position.
+BALANCES = [26.0, -25.0, 1.1, -1.0]
+
+
+def test_each_environment_remembers_its_own_episode():
+    policy = remembering(last=BALANCES)
+    actor = Actor(policy)
+    seen = np.random.default_rng(0).normal(size=(5, 3, 2)).astype("float32")
+    first = np.zeros((5, 3), bool)
+    first[0], first[2, 1] = True, True
+    ours = np.stack([actor.outputs([seen[t]], first[t]) for t in range(5)])
+    for lane, cuts in ((0, [0, 5]), (1, [0, 2, 5]), (2, [0, 5])):
+        theirs = [
+            policy.batch_outputs([seen[begin:end, lane]]) for begin, end in itertools.pairwise(cuts)
+        ]
+        np.testing.assert_allclose(ours[:, lane], np.concatenate(theirs), rtol=1e-5, atol=1e-5)
+
+
+def test_sequences_are_cut_in_the_order_of_time():
+    values = np.arange(2 * LENGTH * 3).reshape(2 * LENGTH, 3)
+    found = _cut(values)
+    assert found.shape == (6, LENGTH)
+    np.testing.assert_array_equal(found[1], values[:LENGTH, 1])
+    np.testing.assert_array_equal(found[5], values[LENGTH:, 2])
+
+
+def test_students_go_through_time_as_they_act_step_by_step():
+    student = remembering(seed=1)
+    seen = np.random.default_rng(0).normal(size=(LENGTH, 4, 2)).astype("float32")
+    first = np.random.default_rng(1).random((LENGTH, 4)) < 0.1
+    first[0] = True
+    outputs = _through_time(student, [tf.constant(seen)], tf.constant(first))
+    actor = Actor(student)
+    theirs = [actor.outputs([seen[t]], first[t]) for t in range(LENGTH)]
+    np.testing.assert_allclose(outputs, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_the_teacher_s_answers_are_those_of_its_own_memory():
+    teacher = remembering(last=BALANCES)
+    settings = DistillationSettings(num_envs=3)
+    lesson = SequenceLesson(teacher, remembering(seed=1), settings, 0)
+    states = States(Hidden, 3, np.random.default_rng(0))
+    lesson.collect(states, [Actor(remembering(seed=2))], LENGTH, 0.0)
+    (leaves, first), answers = lesson._leaves[0], lesson._answers[0]
+    for seen, begins, wanted in zip(leaves, first, answers, strict=True):
+        ends = [*np.flatnonzero(begins)[1:], LENGTH]
+        assert begins[0]
+        begin = 0
+        for end in ends:
+            own = teacher.batch_outputs([seen[begin:end]])
+            np.testing.assert_allclose(wanted[begin:end], own, rtol=1e-4, atol=1e-4)
+            begin = end
+    assert first.sum() > 3  # a random policy falls within so many steps
+
+
+def test_only_what_the_memory_was_filled_for_counts():
+    lesson = SequenceLesson(remembering(), remembering(seed=1), DistillationSettings(), 0)
+    first = np.zeros((4, LENGTH), bool)
+    first[0, 0], first[1, 3] = True, True
+    drawn = lesson._draw([np.zeros((4, LENGTH, 2)), first], np.zeros((4, LENGTH, 2)), 1)
+    by_begin = {}
+    for lane in range(drawn["weight"].shape[2]):
+        begins = np.flatnonzero(drawn["first"][0, :, lane])
+        by_begin[int(begins[0]) if len(begins) else -1] = drawn["weight"][0, :, lane].sum()
+    assert by_begin == {0: LENGTH, 3: LENGTH - 3, -1: LENGTH - 8}
+
+
+def test_a_recurrent_network_gets_thinner_with_its_state():
+    teacher = remembering(16)
+    # w units have 2 w + w * w + w + 2 w + 2 parameters: 26 for 3, 38 for 4.
+    small = narrowed(teacher, 30)
+    assert small.model.get_layer("rnn").units == 3
+    assert small.states[0].shape == (3,)
+    assert trainable_parameters(small) == 26
+    assert small.batch_outputs([np.zeros((4, 2), "float32")]).shape == (4, 2)
+
+
+def test_recorded_observations_alone_are_refused_for_a_recurrent_policy():
+    lesson = SequenceLesson(remembering(), remembering(seed=1), DistillationSettings(), 0)
+    with pytest.raises(ValueError, match="learns from whole episodes"):
+        teach(lesson, None, observations=np.zeros((10, 2), "float32"))
+
+
+@pytest.mark.slow
+def test_a_small_recurrent_student_balances_without_seeing_velocities():
+    teacher = remembering(16, last=BALANCES)
+    returns = Stage(Hidden).play(Actor(teacher), list(range(20))).returns
+    assert returns.mean() > 450
+    recipe = tp.Recipe(sparsity=0.8, route="distil", until="target")
+    judging = Judging(episodes=100, terms=Terms(bounds=(0.0, 500.0)))
+    result = tp.compress(teacher, Hidden, recipe, judging=judging)
+    assert result.report.judged.parameters < 70
+    assert result.report.verdict == "PASS"

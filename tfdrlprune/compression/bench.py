@@ -129,8 +129,9 @@ class Bench:
             pruned_layers: names of the layers that it was allowed to prune; None for all.
         """
         if self._observations is None and self._env is not None:
+            actor = policy if policy.states else Actor(policy)
             self._observations = record_observations(
-                Actor(policy), self._env, episodes=10, max_count=2_000, seed=self._seed
+                actor, self._env, episodes=10, max_count=2_000, seed=self._seed
             )
         folder = self._path(name)
         self._policies[name] = policy

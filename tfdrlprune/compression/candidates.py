@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,13 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 
-from tfdrlprune.compression.distillation import DistillationSettings, Lesson, Taught, teach
+from tfdrlprune.compression.distillation import (
+    DistillationSettings,
+    Lesson,
+    SequenceLesson,
+    Taught,
+    teach,
+)
 from tfdrlprune.compression.distillation.objectives import objective_of
 from tfdrlprune.compression.narrow import least_parameters, narrowed, reseeded, trainable_parameters
 from tfdrlprune.policies.form import Policy
@@ -94,6 +100,11 @@ class Classroom:
     tell: Tell
     callbacks: Callable[[str], list[Any]] = lambda name: []
 
+    def lesson(self, students: Sequence[Policy]) -> Lesson:
+        """Returns a lesson for students, which goes through time where they remember."""
+        kind = SequenceLesson if self.teacher.states else Lesson
+        return kind(self.teacher, students, self.settings, self.seed)
+
     def teach(self, lesson: Lesson, what: str, pruner: Pruner | None = None) -> Taught:
         """Teaches a lesson's students, and returns the best."""
         return teach(
@@ -154,7 +165,7 @@ def distilled(recipe: Recipe, classroom: Classroom, *, parameters: int | None = 
     first = classroom.seed * 1_000
     student = narrowed(teacher, count, multiple=recipe.multiple_of, seed=first)
     students = [student, *(reseeded(student, first + each) for each in range(1, restarts))]
-    lesson = Lesson(teacher, students, classroom.settings, classroom.seed)
+    lesson = classroom.lesson(students)
     own = trainable_parameters(students[0])
     taught = classroom.teach(lesson, f"distilling {own:,} parameters")
     student = taught.student.replace(source=f"{teacher.source}, distilled".lstrip(", "))
@@ -189,7 +200,7 @@ def pruner_of(recipe: Recipe, lesson: Lesson, begin: float, end: float) -> Prune
 def _pruned(recipe: Recipe, classroom: Classroom) -> Candidate:
     """Returns the policy with masks, taught while it is pruned; without the units that closed."""
     teacher = classroom.teacher
-    lesson = Lesson(teacher, copy_of(teacher), classroom.settings, classroom.seed)
+    lesson = classroom.lesson([copy_of(teacher)])
     pruner = pruner_of(recipe, lesson, recipe.begin, recipe.end)
     taught = classroom.teach(lesson, f"pruning to {recipe.sparsity:.4g}", pruner)
     pruned = taught.student.replace(source=f"{teacher.source}, pruned".lstrip(", "))
@@ -239,7 +250,7 @@ def _thinned(recipe: Recipe, classroom: Classroom) -> Candidate:
     )
     found = shrink(teacher.model, chosen)
     small = teacher.replace(model=found.model, source=f"{teacher.source}, shrunk".lstrip(", "))
-    lesson = Lesson(teacher, small, classroom.settings, classroom.seed)
+    lesson = classroom.lesson([small])
     taught = classroom.teach(lesson, f"repairing {found.parameters_after:,} parameters")
     plain = dataclasses.replace(recipe, route="prune")
     return Candidate(plain, (("shrunk", taught.student),), None, taught.value)
@@ -261,8 +272,7 @@ def sparser(candidate: Candidate, classroom: Classroom) -> Candidate:
         route="prune",
         schedule=candidate.recipe.schedule,
     )
-    student = copy_of(candidate.policy)
-    lesson = Lesson(classroom.teacher, student, classroom.settings, classroom.seed)
+    lesson = classroom.lesson([copy_of(candidate.policy)])
     pruner = pruner_of(recipe, lesson, candidate.recipe.begin, candidate.recipe.end)
     taught = classroom.teach(lesson, f"pruning what is left to {sparsity:.4g}", pruner)
     sparse = taught.student.replace(source=f"{candidate.policy.source}, pruned")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from tfdrlprune._tf import tf
@@ -9,6 +10,7 @@ from tfdrlprune._tf import tf
 import numpy as np
 
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.specs import Nest, pack_like
 
 _WIDTHS = {
     "Dense": "units",
@@ -65,7 +67,8 @@ def narrowed(policy: Policy, parameters: int, *, multiple: int = 1, seed: int = 
         if old.weights and not old.trainable_weights:
             new.set_weights(old.get_weights())
     _initialize(model, seed)
-    return policy.replace(model=model, source=f"{policy.source}, narrowed".lstrip(", "))
+    source = f"{policy.source}, narrowed".lstrip(", ")
+    return policy.replace(model=model, source=source, state_spec=_state_spec(policy, model))
 
 
 def reseeded(policy: Policy, seed: int) -> Policy:
@@ -110,15 +113,44 @@ def _widths(model: Any) -> list[tuple[str, int]]:
 def _scaled(model: Any, factor: float, multiple: int) -> Any:
     last = _last_with_a_width(model)
 
+    def width_of(layer: Any) -> int:
+        width = int(getattr(layer, _WIDTHS[type(layer).__name__]))
+        if layer.name in last:
+            return width
+        return max(min(multiple, width), int(width * factor) // multiple * multiple)
+
     def thinner(layer: Any) -> Any:
         config = layer.get_config()
-        width = _WIDTHS.get(type(layer).__name__)
-        if width is not None and layer.name not in last:
-            least = min(multiple, config[width])
-            config[width] = max(least, int(config[width] * factor) // multiple * multiple)
+        if (name := _WIDTHS.get(type(layer).__name__)) is not None:
+            config[name] = width_of(layer)
         return type(layer).from_config(config)
 
-    return tf.keras.models.clone_model(model, clone_function=thinner)
+    owners = {
+        tensor.name: layer
+        for layer in model.layers
+        if type(layer).__name__ in _WIDTHS and isinstance(layer.input, list)
+        for tensor in layer.input[1:]  # a recurrent layer's first input is no state
+    }
+    inputs = [
+        tf.keras.Input(
+            (width_of(owners[tensor.name]),) if tensor.name in owners else tensor.shape[1:],
+            dtype=tensor.dtype,
+            name=tensor.name,
+        )
+        for tensor in model.inputs
+    ]
+    return tf.keras.models.clone_model(model, inputs, thinner)
+
+
+def _state_spec(policy: Policy, model: Any) -> Nest | None:
+    """Returns the spec of a policy's state with the sizes that a thinner model's has."""
+    shapes = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
+    if policy.state_spec is None:
+        return None
+    return pack_like(
+        policy.state_spec,
+        [dataclasses.replace(each, shape=shapes[each.name]) for each in policy.states],
+    )
 
 
 def _trainable(model: Any) -> int:

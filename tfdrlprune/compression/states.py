@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,8 @@ class States:
         self._envs = make_vector(env, num_envs)
         self._generator = generator
         self._observation: Any = None
+        self._first = np.ones(num_envs, bool)
+        self._done = np.zeros(num_envs, bool)
 
     def visit(self, actors: Sequence[Actor], steps: int, epsilon: float) -> list[Array]:
         """Returns the observations of ``steps`` vector steps, each leaf [steps * num_envs, ...].
@@ -44,27 +46,44 @@ class States:
             steps: of every environment.
             epsilon: probability of a random action instead, in [0, 1].
         """
+        seen = [leaves for leaves, _ in self.walk(actors, steps, epsilon)]
+        return [np.concatenate(each) for each in zip(*seen, strict=True)]
+
+    def walk(
+        self, actors: Sequence[Actor], steps: int, epsilon: float
+    ) -> Iterator[tuple[list[Array], Array]]:
+        """Yields what is seen at each vector step, and in which environments an episode begins.
+
+        Args:
+            actors: as for `visit`.
+            steps: likewise.
+            epsilon: likewise.
+        """
         if self._observation is None:
             seed = int(self._generator.integers(2**31))
             self._observation = self._encode(self._envs.reset(seed=seed)[0])
         spec = actors[0].policy.action_spec
-        seen = []
         for _ in range(steps):
             leaves = actors[0].leaves(self._observation)
-            seen.append(leaves)
+            yield leaves, self._first
             action = self._act(actors, leaves)
             if epsilon > 0.0:
                 action = self._disturb(spec, action, epsilon)
-            self._observation = self._encode(self._envs.step(action)[0])
-        return [np.concatenate(each) for each in zip(*seen, strict=True)]
+            observation, _, terminated, truncated, _ = self._envs.step(action)
+            self._observation = self._encode(observation)
+            # The step after the last of an episode gives the first observation of the next.
+            self._first, self._done = self._done, terminated | truncated
 
     def _act(self, actors: Sequence[Actor], leaves: list[Array]) -> Array:
         """Returns the actions in all environments, of which each actor has its share."""
-        if len(actors) == 1:
-            return np.asarray(actors[0].act(leaves))
         shares = np.array_split(np.arange(len(leaves[0])), len(actors))
-        parts = zip(actors, shares, strict=True)
-        return np.concatenate([a.act([leaf[s] for leaf in leaves]) for a, s in parts if len(s)])
+        return np.concatenate(
+            [
+                actor.act([leaf[share] for leaf in leaves], self._first[share])
+                for actor, share in zip(actors, shares, strict=True)
+                if len(share)
+            ]
+        )
 
     def close(self) -> None:
         """Closes the environments."""

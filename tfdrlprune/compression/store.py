@@ -96,6 +96,7 @@ def policy_key(policy: Policy) -> str:
         policy.model.get_config(),
         *(policy.head.to_json(), policy.action_spec.to_json()),
         nest_to_json(policy.observation_spec),
+        None if policy.state_spec is None else nest_to_json(policy.state_spec),
     ]
     digest.update(json.dumps(form, sort_keys=True, default=str).encode())
     for weight in policy.model.get_weights():

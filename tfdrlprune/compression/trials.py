@@ -58,10 +58,14 @@ class Stage:
         while len(self._made) < len(seeds):
             self._made.append(make(self._env))
         lanes = [_Lane(env, int(seed)) for env, seed in zip(self._made, seeds, strict=False)]
+        actor.reset()
         while running := [lane for lane in lanes if not lane.outcome]:
-            actions = actor.action(_stacked([lane.observation for lane in running]))
-            for index, lane in enumerate(running):
-                lane.step(actions[index], limit)
+            # What remembers has a row for each episode, those that are over included.
+            rows = lanes if actor.remembers else running
+            actions = actor.action(_stacked([lane.observation for lane in rows]))
+            for lane, action in zip(rows, actions, strict=True):
+                if not lane.outcome:
+                    lane.step(action, limit)
         for index, lane in enumerate(lanes):
             if lane.outcome == "error":  # nobody knows in what state that one is
                 self._close(self._made[index])
@@ -93,6 +97,7 @@ class _Lane:
         self.seed, self.total, self.length = seed, 0.0, 0
         self.outcome, self.reason = "", ""
         self._env = env
+        self._last = self.observation = _zeros(env.observation_space)
         try:
             self._see(env.reset(seed=seed)[0], 0.0)
         except Exception as error:
@@ -115,7 +120,9 @@ class _Lane:
         self.observation = spaces.encode_observation(self._env.observation_space, observation)
         if not (math.isfinite(reward) and _finite(self.observation)):
             self._fail("nan", f"step {self.length} gave what is not finite")
+            self.observation = self._last
             return
+        self._last = self.observation
         self.total += reward
 
     def _fail(self, outcome: str, reason: str) -> None:
@@ -126,6 +133,12 @@ def _stacked(observations: list[Any]) -> Any:
     if isinstance(observations[0], np.ndarray):  # without TensorFlow's nests, which take as long
         return np.stack(observations)
     return tf.nest.map_structure(lambda *each: np.stack(each), *observations)
+
+
+def _zeros(space: Any) -> Any:
+    """Returns an observation of zeros, which stands where an episode has none that is finite."""
+    sample = spaces.encode_observation(space, space.sample())
+    return tf.nest.map_structure(lambda leaf: np.zeros_like(np.asarray(leaf)), sample)
 
 
 def _finite(observation: Any) -> bool:

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfdrlprune.agents.compiled import CompiledLoop
+from tfdrlprune.compression.actor import Actor
 from tfdrlprune.compression.distillation.objectives import objective_of
 from tfdrlprune.compression.distillation.settings import DistillationSettings
+from tfdrlprune.compression.states import States
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.gradients import Record, instead_of_steps
 from tfdrlprune.pruning.pruner import Pruner
@@ -67,6 +69,10 @@ class Lesson:
     def student(self) -> Policy:
         """The first student; the only one where there is a pruner."""
         return self.students[0]
+
+    def collect(self, states: States, actors: Sequence[Actor], steps: int, epsilon: float) -> None:
+        """Adds what actors see; see `States.visit`."""
+        self.add(states.visit(actors, steps, epsilon))
 
     def add(self, leaves: list[Array]) -> None:
         """Adds states, each leaf [count, ...], with the teacher's answers."""

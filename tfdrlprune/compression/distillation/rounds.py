@@ -80,6 +80,11 @@ def teach(
     if env is not None:
         _teach_in_environment(lesson, env, rounds, best)
     elif observations is not None:
+        if lesson.teacher.states:
+            raise ValueError(
+                "A recurrent student learns from whole episodes, and recorded observations don't "
+                "say where they begin. Give an environment."
+            )
         leaves, held_out = _split(lesson, observations)
         lesson.add(leaves)
         for _ in rounds.made():
@@ -104,7 +109,7 @@ def _teach_in_environment(lesson: Lesson, env: Environment, rounds: _Rounds, bes
         states = States(env, settings.num_envs, lesson.generator)
         stack.enter_context(contextlib.closing(states))
         judges = stack.enter_context(contextlib.closing(Stage(env)))
-        lesson.add(states.visit([teacher], steps, 0.0))
+        lesson.collect(states, [teacher], steps, 0.0)
         enough = float(judges.play(teacher, seeds).scores().mean()) if settings.patience else np.inf
         for done in rounds.made():
             for each in students:
@@ -115,7 +120,7 @@ def _teach_in_environment(lesson: Lesson, env: Environment, rounds: _Rounds, bes
             if best.streak(enough) >= settings.patience > 0:
                 break
             if done < settings.rounds:
-                lesson.add(states.visit(students, steps, settings.epsilon))
+                lesson.collect(states, students, steps, settings.epsilon)
 
 
 class _Rounds:
