@@ -155,7 +155,8 @@ def test_a_small_recurrent_student_balances_without_seeing_velocities():
     returns = Stage(Hidden).play(Actor(teacher), list(range(20))).returns
     assert returns.mean() > 450
     recipe = tp.Recipe(sparsity=0.8, route="distil", until="target")
-    judging = Judging(episodes=100, terms=Terms(bounds=(0.0, 500.0)))
+    terms = Terms(bounds=(0.0, 500.0))
+    judging = Judging(episodes=400, until_decided=True, terms=terms)
     result = tp.compress(teacher, Hidden, recipe, judging=judging)
     assert result.report.judged.parameters < 70
     assert result.report.verdict == "PASS"

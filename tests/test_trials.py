@@ -81,6 +81,13 @@ def test_without_bounds_nothing_is_decided_and_a_worse_one_does_not_hold():
     assert (worse.verdict, worse.holds, worse.episodes) == ("INCONCLUSIVE", False, 60)
 
 
+def test_a_candidate_that_leaves_the_bounds_ends_nothing():
+    terms = Terms(bounds=(400.0, 501.0))
+    with Trials("CartPole-v1", linear(BALANCES), terms, 50, seed=0) as trials:
+        worse = trials.hold(linear(FALLS))
+    assert (worse.verdict, worse.holds) == ("FAIL", False)
+
+
 def test_no_seed_is_one_that_a_lessons_round_is_chosen_on_or_that_is_judged_on():
     trials = Trials("CartPole-v1", linear(BALANCES), Terms(), 200, seed=3)
     own = set(trials._seeds)

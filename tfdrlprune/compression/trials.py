@@ -219,7 +219,15 @@ class Trials:
         bounds = self._terms.bounds
         worst = bounds and bounds[0]
         scores, base = ours.scores(worst), theirs.scores(worst)
-        verdict = INCONCLUSIVE if bounds is None else judge(ours, theirs, self._terms).verdict
+        verdict = INCONCLUSIVE
+        if bounds is not None:
+            # What leaves the bounds is bad, or they are; either is told of what is judged at last,
+            # and no reason to lose all other candidates now.
+            ours, theirs = (
+                dataclasses.replace(each, returns=np.clip(each.returns, *bounds))
+                for each in (ours, theirs)
+            )
+            verdict = judge(ours, theirs, self._terms).verdict
         holds = verdict == PASS or (verdict == INCONCLUSIVE and self._is_near(scores, base))
         difference = float((scores - base).mean())
         return Trial(verdict, holds, float(scores.mean()), difference, len(scores))

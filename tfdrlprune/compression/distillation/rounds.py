@@ -103,18 +103,23 @@ def teach(
 def _teach_in_environment(lesson: Lesson, env: Environment, rounds: _Rounds, best: _Best) -> None:
     settings = lesson.settings
     seeds = seeds_for("selection", lesson.seed, settings.selection_episodes).tolist()
-    teacher, students = Actor(lesson.teacher), [Actor(each) for each in lesson.students]
+    # What remembers does so of one set of environments: those it collects in, or those it plays in.
+    students, played = ([Actor(each) for each in lesson.students] for _ in range(2))
     steps = -(-settings.states // settings.num_envs)
     with contextlib.ExitStack() as stack:
         states = States(env, settings.num_envs, lesson.generator)
         stack.enter_context(contextlib.closing(states))
         judges = stack.enter_context(contextlib.closing(Stage(env)))
-        lesson.collect(states, [teacher], steps, 0.0)
-        enough = float(judges.play(teacher, seeds).scores().mean()) if settings.patience else np.inf
+        lesson.collect(states, [Actor(lesson.teacher)], steps, 0.0)
+        enough = (
+            float(judges.play(Actor(lesson.teacher), seeds).scores().mean())
+            if settings.patience
+            else np.inf
+        )
         for done in rounds.made():
-            for each in students:
+            for each in (*students, *played):
                 each.refresh()
-            means = [float(judges.play(each, seeds).scores().mean()) for each in students]
+            means = [float(judges.play(each, seeds).scores().mean()) for each in played]
             best.offer(means)
             rounds.tell({"return": max(means)})
             if best.streak(enough) >= settings.patience > 0:
