@@ -129,7 +129,8 @@ def test_students_are_chosen_on_seeds_that_are_never_judged_on(monkeypatch):
     monkeypatch.setattr(Stage, "play", listening)
     teacher = balancer()
     distill(teacher, copy(teacher), "CartPole-v1", settings=QUICK, seed=5)
-    assert chosen_on == [seeds_for("selection", 5, 4).tolist()] * 3
+    # The teacher's, then each round's.
+    assert chosen_on == [seeds_for("selection", 5, 4).tolist()] * 4
 
 
 @pytest.mark.parametrize("head", [Head("tanh", 2.0), Head("affine")])
