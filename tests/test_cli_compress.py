@@ -10,14 +10,8 @@ import time
 import pytest
 from test_distillation import balancer
 
-from tfdrlprune.cli import main
+from tfdrlprune.cli.app import run
 from tfdrlprune.compression.store import EPISODES
-
-
-def run(arguments):
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    return ended.value.code
 
 
 @pytest.fixture(scope="module")

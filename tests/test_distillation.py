@@ -8,6 +8,7 @@ import pytest
 
 from tfdrlprune.compression.actor import Actor
 from tfdrlprune.compression.distillation import DistillationSettings, Lesson, teach
+from tfdrlprune.compression.distillation.rounds import _Best
 from tfdrlprune.compression.states import States
 from tfdrlprune.compression.trials import Stage
 from tfdrlprune.evidence.rollouts import seeds_for
@@ -129,8 +130,9 @@ def test_students_are_chosen_on_seeds_that_are_never_judged_on(monkeypatch):
     monkeypatch.setattr(Stage, "play", listening)
     teacher = balancer()
     distill(teacher, copy(teacher), "CartPole-v1", settings=QUICK, seed=5)
-    # The teacher's, then each round's.
-    assert chosen_on == [seeds_for("selection", 5, 4).tolist()] * 4
+    # The teacher's, then each round's; then the best three play again, on others.
+    seeds = seeds_for("selection", 5, 20).tolist()
+    assert chosen_on == [seeds[:4]] * 4 + [seeds[4:]] * 3
 
 
 @pytest.mark.parametrize("head", [Head("tanh", 2.0), Head("affine")])
@@ -214,6 +216,26 @@ def test_the_best_of_several_students_is_kept():
         taught.student.model.get_weights(), teacher.model.get_weights(), strict=True
     ):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_the_best_rounds_play_again_on_more_episodes():
+    lesson = Lesson(balancer(), [copy(balancer()) for _ in range(2)], QUICK, 0)
+    best = _Best(lesson, None)
+    for offered in ([1.0, 5.0], [4.0, 2.0], [3.0, 4.0]):
+        for student, value in zip(lesson.students, offered, strict=True):
+            student.model.set_weights([w * 0 + value for w in student.model.get_weights()])
+        best.offer(offered)
+    again = []
+
+    def play(student):
+        # Those of 5, 4 and 4; more episodes show that the first was lucky.
+        again.append(float(student.model.get_weights()[0][0, 0]))
+        return {5.0: 3.0, 4.0: 3.5}[again[-1]]
+
+    best.play_off(play)
+    assert sorted(again) == [4.0, 4.0, 5.0]
+    student, value = best.put_back()
+    assert (value, float(student.model.get_weights()[0][0, 0])) == (3.5, 4.0)
 
 
 def test_students_that_are_taught_together_don_t_touch_each_other():

@@ -27,6 +27,10 @@ from tfdrlprune.simulation import Environment
 
 Progress = Callable[[int, int, str], None]
 
+# So many of the best rounds and students play again, up to so many times the selection episodes:
+# thirty means of 20 episodes have a lucky one among them.
+_FINALISTS = 3
+_PLAY_OFF = 5
 # Of recorded observations, the share that no student is trained on: it chooses among them.
 _HELD_OUT = 0.1
 
@@ -37,7 +41,7 @@ class Taught:
 
     Attributes:
         student: its weights are those of its best round.
-        value: its mean return on the selection episodes; without an environment minus its loss on
+        value: its mean return on selection episodes; without an environment minus its loss on
             observations that were held out.
         rounds: that were made; fewer where a callback stopped them.
     """
@@ -126,6 +130,9 @@ def _teach_in_environment(lesson: Lesson, env: Environment, rounds: _Rounds, bes
                 break
             if done < settings.rounds:
                 lesson.collect(states, students, steps, settings.epsilon)
+        count = settings.selection_episodes
+        others = seeds_for("selection", lesson.seed, _PLAY_OFF * count)[count:].tolist()
+        best.play_off(lambda each: float(judges.play(Actor(each), others).scores().mean()))
 
 
 class _Rounds:
@@ -173,22 +180,26 @@ class _Rounds:
 
 
 class _Best:
-    """The weights of each student's best round."""
+    """The weights of the best students and rounds so far."""
 
     def __init__(self, lesson: Lesson, pruner: Pruner | None):
         self._students, self._pruner = lesson.students, pruner
-        self._streak = 0
-        self._ranks = [(-1.0, -np.inf)] * len(lesson.students)
-        self._weights = [each.model.get_weights() for each in lesson.students]
+        self._streak, self._last = 0, -np.inf
+        # (sparsity, value), index of the student, its weights; the best first.
+        self._finalists: list[tuple[tuple[float, float], int, list[Any]]] = []
 
     def offer(self, values: Sequence[float]) -> None:
         """Keeps students as they are now where they are as good as ever; higher is better."""
         sparsity = 0.0 if self._pruner is None else self._pruner.sparsity()["sparsity"]
         self._last = max(values)
         for index, value in enumerate(values):
-            if (sparsity, value) >= self._ranks[index]:
-                self._ranks[index] = (sparsity, value)
-                self._weights[index] = self._students[index].model.get_weights()
+            rank = (sparsity, value)
+            if len(self._finalists) < _FINALISTS or rank >= self._finalists[-1][0]:
+                weights = self._students[index].model.get_weights()
+                self._finalists.insert(0, (rank, index, weights))
+                # Stable, so that of equals the last offered stays first.
+                self._finalists.sort(key=lambda each: each[0], reverse=True)
+                del self._finalists[_FINALISTS:]
 
     def streak(self, enough: float) -> int:
         """Returns how many offers in a row were ``enough``, at the pruner's last sparsity."""
@@ -196,12 +207,22 @@ class _Best:
         self._streak = self._streak + 1 if sparse and self._last >= enough else 0
         return self._streak
 
+    def play_off(self, play: Callable[[Policy], float]) -> None:
+        """Ranks the finalists anew, by more episodes: the best of many looks better than it is."""
+        most = self._finalists[0][0][0]
+        finalists = [each for each in self._finalists if each[0][0] == most]
+        if len(finalists) > 1:
+            ranked = []
+            for (sparsity, _), index, weights in finalists:
+                self._students[index].model.set_weights(weights)
+                ranked.append(((sparsity, play(self._students[index])), index, weights))
+            self._finalists = sorted(ranked, key=lambda each: each[0], reverse=True)
+
     def put_back(self) -> tuple[Policy, float]:
-        """Gives every student its best weights; returns the best one and what it came to."""
-        for student, weights in zip(self._students, self._weights, strict=True):
-            student.model.set_weights(weights)
-        index = max(range(len(self._ranks)), key=lambda each: self._ranks[each])
-        return self._students[index], self._ranks[index][1]
+        """Gives the best student its best weights; returns it and what it came to."""
+        (_, value), index, weights = self._finalists[0]
+        self._students[index].model.set_weights(weights)
+        return self._students[index], value
 
 
 def _split(lesson: Lesson, observations: Any) -> tuple[list[Any], list[Any]]:
