@@ -114,6 +114,7 @@ class Bench:
         policy: Policy,
         *,
         precision: str = "float32",
+        agreement: float | None = None,
         dense_parameters: int | None = None,
         recipe: Recipe | None = None,
         pruned_layers: Sequence[str] | None = None,
@@ -124,6 +125,7 @@ class Bench:
             name: of the stage; the first is the baseline of the others.
             policy: to be exported.
             precision: of the artifact.
+            agreement: of actions in int8, for which layers are kept in float32; see `export`.
             dense_parameters: of the policy before compression.
             recipe: that pruned it; its sparsity must be found in the file.
             pruned_layers: names of the layers that it was allowed to prune; None for all.
@@ -139,6 +141,7 @@ class Bench:
             policy,
             folder,
             precision=precision,
+            agreement=agreement,
             observations=self._observations,
             recipe=recipe.to_dict() if recipe else None,
             prunable=pruned_layers,
@@ -146,6 +149,27 @@ class Bench:
             requested_sparsity=recipe.sparsity if recipe else None,
         )
         return self._ledger.add(name, folder)
+
+    def size(self, policy: Policy, precision: str, agreement: float | None) -> int:
+        """Returns the bytes of a policy's file in a precision; as many as 2**62 where it has none.
+
+        Args:
+            policy: to be exported; a stage was added before.
+            precision: of the file.
+            agreement: as in `add`.
+        """
+        with tempfile.TemporaryDirectory(prefix="tfdrlprune-") as scratch:
+            try:
+                made = export(
+                    policy,
+                    Path(scratch, "a"),
+                    precision=precision,
+                    agreement=agreement,
+                    observations=self._observations,
+                )
+            except ValueError:  # it does not act as the policy does
+                return 2**62
+        return made.manifest.files[artifact.MODEL_FILE].size_bytes
 
     def report(
         self, requested: str, command: str | None = None, tried: Sequence[Tried] = ()

@@ -17,6 +17,7 @@ from tfdrlprune.agents.spaces import action_nest, observation_nest
 from tfdrlprune.compression.bench import Bench, Judging, Progress
 from tfdrlprune.compression.candidates import Candidate, Classroom, check, distilled
 from tfdrlprune.compression.distillation import DistillationSettings
+from tfdrlprune.compression.forms import forms_of
 from tfdrlprune.compression.narrow import least_parameters
 from tfdrlprune.compression.routes import Routes
 from tfdrlprune.compression.store import (
@@ -34,7 +35,7 @@ from tfdrlprune.evidence.report import SMALL_DENSE, Report
 from tfdrlprune.observations import as_batch
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.frozen import check_layers
-from tfdrlprune.recipe import Recipe
+from tfdrlprune.recipe import AUTO, Recipe
 from tfdrlprune.simulation import Environment
 from tfdrlprune.specs import ArraySpec, flatten
 
@@ -133,7 +134,7 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
     settings = distillation or DistillationSettings.of(recipe)
     tell = progress or (lambda what, done, total: None)
     teacher = policy.replace(model=stripped(policy.model))
-    _check(teacher, env, observations, recipe)
+    _check(teacher, env, observations, recipe, judging)
     classroom = Classroom(
         teacher, env, observations, settings, seed, tell, callbacks or (lambda name: [])
     )
@@ -160,11 +161,22 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
     return Result(chosen.policy, own, report, {"dense": teacher, **dict(chosen.stages)}, bench)
 
 
-def _check(teacher: Policy, env: Environment | None, observations: Any, recipe: Recipe) -> None:
+def _check(
+    teacher: Policy,
+    env: Environment | None,
+    observations: Any,
+    recipe: Recipe,
+    judging: Judging,
+) -> None:
     """Raises ValueError where something does not fit, before any work."""
     if env is None and observations is None:
         raise ValueError(
             "compress needs an environment, or observations recorded from the policy at work."
+        )
+    if recipe.precision == AUTO and (env is None or not judging.fallback):
+        raise ValueError(
+            "precision='auto' takes the smallest file that passes in the environment. Received: "
+            f"{'no environment' if env is None else 'fallback=False'}. Name a precision."
         )
     if env is None and recipe.until == "breaks":
         raise ValueError(
@@ -219,9 +231,15 @@ def _judge(
     for name, policy in candidate.stages:
         bench.add(name, policy, **made)
         names.append(name)
-    for precision in _precisions(recipe, judging):
-        bench.add(precision, candidate.policy, precision=precision, **made)
-        names.append(precision)
+    for form in forms_of(recipe.precision, bench, candidate.policy, fallback=judging.fallback):
+        bench.add(
+            form.name,
+            candidate.policy,
+            precision=form.precision,
+            agreement=form.agreement,
+            **made,
+        )
+        names.append(form.name)
     return names
 
 
@@ -237,18 +255,6 @@ def _add_small_dense(bench: Bench, chosen: Candidate, classroom: Classroom) -> N
         return
     thin = distilled(chosen.recipe, classroom, parameters=chosen.nonzero)
     bench.add(SMALL_DENSE, thin.policy)
-
-
-def _precisions(recipe: Recipe, judging: Judging) -> list[str]:
-    """Returns the precisions to export and judge after float32, the one asked for last.
-
-    With a fallback float16 comes before every integer form, since it is tested in its order or
-    not at all.
-    """
-    if recipe.precision == "float32":
-        return []
-    between = ["float16"] if judging.fallback and recipe.precision != "float16" else []
-    return [*between, recipe.precision]
 
 
 def _check_fit(policy: Policy, env: Environment) -> None:

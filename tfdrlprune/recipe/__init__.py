@@ -26,6 +26,7 @@ from tfdrlprune.recipe.teaching import Teaching
 __all__ = ["PRECISIONS", "SCHEDULES", "Recipe", "Selection", "Teaching", "check_sparsity"]
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
+AUTO = "auto"
 SCHEDULES = ("cubic", "linear", "one_shot", "cyclical", "return_gated")
 _OF_PRUNING = ("granularity", "criterion", "group_score", "threshold", "schedule", "begin")
 _OF_GATES = ("return_margin", "return_stride", "return_patience")
@@ -65,7 +66,8 @@ class Recipe(Selection, Teaching):
         begin: share of the run at which pruning begins, in [0, 1).
         end: share of the run at which the full sparsity is reached, in (begin, 1].
         frequency: optimizer steps between two mask updates.
-        precision: of the artifact: "float32", "float16", "dynamic", "int8" or "int16x8".
+        precision: of the artifact: "float32", "float16", "dynamic", "int8" or "int16x8"; or "auto",
+            the smallest file that passes.
 
     Raises:
         ValueError: a value is out of its range; says the range and what was received.
@@ -89,7 +91,7 @@ class Recipe(Selection, Teaching):
     begin: float = _option(0.2, "Share of the run at which pruning begins.")
     end: float = _option(0.6, "Share of the run at which the full sparsity is reached.")
     frequency: int = _option(100, "Optimizer steps between two mask updates.")
-    precision: str = _option("float32", "Precision of the artifact.", PRECISIONS)
+    precision: str = _option("float32", "Precision of the artifact.", (*PRECISIONS, AUTO))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -98,7 +100,7 @@ class Recipe(Selection, Teaching):
         check_sparsity(self.sparsity)
         self.pattern.check_final(self.sparsity)
         check_choice("schedule", self.schedule, SCHEDULES)
-        check_choice("precision", self.precision, PRECISIONS)
+        check_choice("precision", self.precision, (*PRECISIONS, AUTO))
         object.__setattr__(self, "networks", _plain(parse_networks(self.networks)))
         check_choice("method", self.method, METHODS)
         for name in ("begin", "end"):
