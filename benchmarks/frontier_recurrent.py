@@ -1,0 +1,137 @@
+"""A recurrent policy made small: CartPole-v1 without its velocities, an LSTM that remembers.
+
+    python benchmarks/frontier_recurrent.py [--teachers FOLDER] [--sparsity 0.95]
+
+The teacher is a recurrent PPO agent (64 before the LSTM, 64 in it, 64 behind it), trained here once
+and kept outside of the repository. `compress` teaches a thinner LSTM over whole sequences of states
+that the student visits, and the gate judges the file on fresh seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from frontier_runs import interval
+from frontier_teachers import FOLDER
+from harness import write
+
+NAME = "CartPole-v1 without velocities"
+ENV_STEPS = 400_000
+COLUMNS = {
+    "env": "task",
+    "dense_return": "dense: return (95 % interval)",
+    "dense_parameters": "parameters",
+    "return": "small: return (95 % interval)",
+    "parameters": "parameters ",
+    "removed": "removed",
+    "verdict": "verdict at 5 %",
+    "seconds": "seconds",
+    "bytes_ratio": "bytes of dense",
+    "latency_ratio": "latency of dense",
+}
+
+
+class Positions(gymnasium.ObservationWrapper[Any, Any, Any]):
+    """CartPole-v1 that shows the cart's position and the pole's angle alone."""
+
+    def __init__(self) -> None:
+        super().__init__(gymnasium.make("CartPole-v1"))
+        self.observation_space = gymnasium.spaces.Box(-10.0, 10.0, (2,), np.float32)
+
+    def observation(self, observation: Any) -> Any:
+        """Returns [position, angle]."""
+        return observation[[0, 2]].astype(np.float32)
+
+
+def agent(seed: int) -> Any:
+    """Returns the teacher's agent, as TF-Agents' users build it."""
+    from tfdrlprune._tf import tf
+    from tfdrlprune._tf_agents import tf_agents  # noqa: F401
+
+    from tf_agents.agents.ppo import ppo_clip_agent
+    from tf_agents.networks import actor_distribution_rnn_network, value_rnn_network
+
+    from tfdrlprune.agents.environments import action_spec, spaces_of, time_step_spec
+
+    tf.keras.utils.set_random_seed(seed)
+    observations, actions = spaces_of(Positions)
+    steps, action = time_step_spec(observations), action_spec(actions)
+    sizes: dict[str, Any] = {
+        "input_fc_layer_params": (64,),
+        "lstm_size": (64,),
+        "output_fc_layer_params": (64,),
+    }
+    made = ppo_clip_agent.PPOClipAgent(
+        steps,
+        action,
+        optimizer=tf.keras.optimizers.Adam(1e-3),
+        actor_net=actor_distribution_rnn_network.ActorDistributionRnnNetwork(
+            steps.observation, action, **sizes
+        ),
+        value_net=value_rnn_network.ValueRnnNetwork(steps.observation, **sizes),
+        num_epochs=5,
+        importance_ratio_clipping=0.2,
+        lambda_value=0.95,
+        discount_factor=0.99,
+        train_step_counter=tf.Variable(0, dtype=tf.int64),
+    )
+    made.initialize()
+    return made
+
+
+def teacher(folder: Path) -> Any:
+    """Returns the teacher's policy, trained now if it is not there."""
+    import tfdrlprune as tp
+    from tfdrlprune.policies.form import Policy
+
+    path = folder / "CartPole-positions"
+    if not path.exists():
+        settings = tp.agents.OnPolicySettings(rollout_length=128)
+        trainer = tp.AgentTrainer(agent(0), Positions, num_envs=16, settings=settings)
+        best = tp.EvaluationCallback(episodes=20, keep_best=True, stop_at=495.0)
+        trainer.fit(env_steps=ENV_STEPS, epochs=40, callbacks=[best], verbose=2)
+        folder.mkdir(parents=True, exist_ok=True)
+        trainer.policy().save(path)
+    return Policy.load(path)
+
+
+def main() -> None:
+    """Compresses, judges, and writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--teachers", type=Path, default=FOLDER, help="folder of the policies")
+    parser.add_argument("--sparsity", type=float, default=0.95)
+    options = parser.parse_args()
+    import tfdrlprune as tp
+    from tfdrlprune.compression.bench import Judging
+    from tfdrlprune.evidence.terms import Terms
+
+    policy = teacher(options.teachers)
+    judging = Judging(episodes=1_000, terms=Terms(bounds=(0.0, 500.0)), until_decided=True)
+    start = time.perf_counter()
+    recipe = tp.Recipe(sparsity=options.sparsity, route="distil")
+    result = tp.compress(policy, Positions, recipe, judging=judging, seed=0)
+    seconds = time.perf_counter() - start
+    dense, small = result.report.baseline, result.report.judged
+    row = {
+        "env": NAME,
+        "dense_return": interval(dense.returns),
+        "dense_parameters": dense.parameters,
+        "return": interval(small.returns),
+        "parameters": small.nonzero,
+        "removed": round(1 - small.nonzero / dense.parameters, 4),
+        "verdict": result.report.verdict,
+        "seconds": round(seconds, 1),
+        "bytes_ratio": round(small.size_bytes / dense.size_bytes, 4),
+        "latency_ratio": round(small.latency_us["median"] / dense.latency_us["median"], 3),
+        "tried": [str(each) for each in result.report.tried],
+    }
+    write("frontier_recurrent", COLUMNS, [row], command="python benchmarks/frontier_recurrent.py")
+
+
+if __name__ == "__main__":
+    main()
