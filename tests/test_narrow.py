@@ -2,8 +2,10 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 import pytest
+from builders import recurrent_dqn, recurrent_ppo
 
-from tfdrlprune.compression.narrow import narrowed
+from tfdrlprune import policies
+from tfdrlprune.compression.narrow import narrowed, trainable_parameters
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.scores import Duel, ExpectedValue
 from tfdrlprune.specs import ArraySpec, Head
@@ -91,3 +93,16 @@ def test_every_convolution_gets_thinner(layer):
     thin = narrowed(whole, trainable(whole) // 2)
     assert thin.model.get_layer("wide").filters < 16
     assert trainable(thin) <= trainable(whole) // 2
+
+
+@pytest.mark.parametrize("make", [recurrent_dqn, recurrent_ppo], ids=["dqn", "ppo"])
+def test_a_recurrent_agents_policy_gets_thinner_with_its_state(make):
+    policy = policies.from_agent(make("CartPole-v1", lstm=32))
+    dense = trainable_parameters(policy)
+    small = narrowed(policy, dense // 10)
+    assert 0 < trainable_parameters(small) <= dense // 10
+    ((width,), *others) = [spec.shape for spec in small.states]
+    assert width < 16
+    assert all(shape == (width,) for shape in others)
+    outputs = small.batch_outputs([np.zeros((5, 4), np.float32)])
+    assert outputs.shape == (5, 2)

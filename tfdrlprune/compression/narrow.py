@@ -123,6 +123,9 @@ def _scaled(model: Any, factor: float, multiple: int) -> Any:
         config = layer.get_config()
         if (name := _WIDTHS.get(type(layer).__name__)) is not None:
             config[name] = width_of(layer)
+        if type(layer).__name__ == "Reshape" and layer.target_shape[-1] == layer.input_shape[-1]:
+            # It only adds axes, as the one of a single step before a recurrent layer.
+            config["target_shape"] = (*layer.target_shape[:-1], -1)
         return type(layer).from_config(config)
 
     owners = {
