@@ -74,9 +74,7 @@ def replayed(policy, observations):
         (lambda: recurrent_dqn("CartPole-v1"), ["lstm_cell"], [8, 8]),
         (lambda: recurrent_dqn("CartPole-v1", cell=cell_of(L.GRUCell)), ["gru_cell"], [5]),
         (
-            lambda: recurrent_dqn(
-                "CartPole-v1", cell=cell_of(L.SimpleRNNCell, activation="relu", use_bias=False)
-            ),
+            lambda: recurrent_dqn("CartPole-v1", cell=cell_of(L.SimpleRNNCell, use_bias=False)),
             ["simple_rnn_cell"],
             [5],
         ),

@@ -1,7 +1,8 @@
 """The one form of a policy, and the ways into it."""
 
+from tfdrlprune.policies.checkpoint import from_checkpoint
 from tfdrlprune.policies.conversion import from_agent, from_network
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.loader import load, load_exportable
 
-__all__ = ["Policy", "from_agent", "from_network", "load", "load_exportable"]
+__all__ = ["Policy", "from_agent", "from_checkpoint", "from_network", "load", "load_exportable"]

@@ -22,10 +22,8 @@ _PACKAGING = (
     "StopGradient",
 )
 _IDENTITIES = ("Identity", "Snapshot", "StopGradient")
-# What a loop over one step puts its one tensor into, and takes it out of.
-_LISTS = ("TensorListFromTensor", "TensorListGetItem", "TensorListStack")
 # What may give the same numbers in another shape; `Graph.unshaped` tells whether it does.
-SHAPING = ("ExpandDims", "Reshape", "Squeeze", "StridedSlice", "Transpose", *_LISTS)
+SHAPING = ("ExpandDims", "Reshape", "Squeeze", "StridedSlice", "Transpose")
 # Curves that Keras knows by name.
 ACTIVATIONS = {
     "Elu": "elu",
@@ -131,27 +129,15 @@ class Graph:
         """Returns the node whose numbers a node gives in another shape, in the same order."""
         while True:
             node = self.through(node)
-            if node.op in ("Reshape", "ExpandDims", "Squeeze", *_LISTS):
-                node = self.inputs(node)[0]
-            elif node.op == "TensorListSetItem":
-                node = self.inputs(node)[2]
-            elif node.op in ("Transpose", "StridedSlice") and self._keeps_order(node):
-                node = self.inputs(node)[0]
-            else:
+            if node.op not in SHAPING or not self._keeps_order(node):
                 return node
-
-    def _shape(self, node: Any) -> Any:
-        """Returns a node's shape; a list that a loop over one step has filled holds one tensor."""
-        node = self.through(node)
-        if node.op == "TensorListStack":
-            filled = self.through(self.inputs(node)[0])
-            if filled.op == "TensorListSetItem":
-                return tf.TensorShape([1]).concatenate(self.shapes[self.inputs(filled)[2].name])
-        return self.shapes[node.name]
+            node = self.inputs(node)[0]
 
     def _keeps_order(self, node: Any) -> bool:
+        if node.op in ("ExpandDims", "Reshape", "Squeeze"):
+            return True
         source, *rest = self.inputs(node)
-        shape = self._shape(source)
+        shape = self.shapes[source.name]
         if node.op == "StridedSlice":  # of all there is, only axes of length one may go
             sizes = shape.num_elements(), self.shapes[node.name].num_elements()
             return sizes[0] is not None and sizes[0] == sizes[1]

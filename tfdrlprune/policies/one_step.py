@@ -44,8 +44,20 @@ def one_step(signature: Signature) -> Signature:
 
     function = tf.compat.v1.wrap_function(build, signature=[])
     keys = tuple(key for key in signature.keys if key in kept)
-    outputs = dict(zip(signature.outputs, (tensor.name for tensor in results), strict=True))
-    return Signature(inlined(function, [given[key] for key in keys], results), keys, outputs)
+    names = dict(zip(signature.outputs, (tensor.name for tensor in results), strict=True))
+    frozen = inlined(function, [given[key] for key in keys], results)
+    plain = frozen.graph.as_graph_def()
+    if _unpack(plain):
+        again = tf.compat.v1.wrap_function(
+            lambda: tf.import_graph_def(plain, name=""), signature=[]
+        )
+        tensor = again.graph.get_tensor_by_name
+        inputs, outputs = frozen.inputs, tf.nest.flatten(frozen.outputs)
+        names = dict(zip(names, (each.name for each in outputs), strict=True))
+        frozen = inlined(
+            again, [tensor(each.name) for each in inputs], [tensor(each.name) for each in outputs]
+        )
+    return Signature(frozen, keys, names)
 
 
 def _unroll(definition: Any) -> None:
@@ -59,3 +71,44 @@ def _unroll(definition: Any) -> None:
             for name in ("Tin", "Tout"):
                 call.attr[name].list.CopyFrom(node.attr["T"].list)
             node.CopyFrom(call)
+
+
+def _unpack(definition: Any) -> bool:
+    """Takes the lists out of a graph whose loops were unrolled; tells whether there were any.
+
+    A loop takes its inputs from a list over time and puts its outputs into one: of one step each.
+    """
+    nodes = {node.name: node for node in definition.node}
+
+    def maker(name: str) -> Any:
+        stem, _, index = name.partition(":")
+        node = nodes[stem]
+        if node.op in ("Identity", "IdentityN"):
+            return maker(node.input[int(index or 0)])
+        return node
+
+    changed = []
+    for node in definition.node:
+        made = maker(node.input[0]) if node.op in ("TensorListGetItem", "TensorListStack") else None
+        if made is None or made.op not in ("TensorListFromTensor", "TensorListSetItem"):
+            continue
+        dtype = node.attr["element_dtype"].type
+        taken = node.op == "TensorListGetItem"
+        if taken != (made.op == "TensorListFromTensor"):
+            continue
+        call = type(node)(name=node.name, op="Squeeze" if taken else "ExpandDims")
+        call.attr["T"].type = dtype
+        call.input.append(made.input[0 if taken else 2])
+        if taken:
+            call.attr["squeeze_dims"].list.i.append(0)
+        else:
+            call.attr["Tdim"].type = tf.int32.as_datatype_enum
+            call.input.append(f"{node.name}/axis")
+        changed.append((node, call))
+    for node, call in changed:
+        node.CopyFrom(call)
+        if call.op == "ExpandDims":
+            axis = definition.node.add(name=call.input[1], op="Const")
+            axis.attr["dtype"].type = tf.int32.as_datatype_enum
+            axis.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(0, tf.int32))
+    return bool(changed)
