@@ -173,3 +173,57 @@ def test_a_damaged_file_says_so_in_one_line(tmp_path, name):
         with pytest.raises(ValueError, match="cannot be") as caught:
             policies.load(tmp_path / name, action=ACTION)
         assert "\n" not in str(caught.value)
+
+
+class Halve(tf.keras.layers.Layer):
+    """A layer that Keras does not know."""
+
+    def call(self, inputs):
+        return inputs / 2.0
+
+
+def with_halve():
+    return tf.keras.Sequential(
+        [tf.keras.layers.Dense(3, input_shape=(4,)), Halve(), tf.keras.layers.Dense(3, name="q")]
+    )
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.h5"])
+def test_a_layer_of_ones_own_is_taken_from_ones_own_hand_only(tmp_path, name):
+    model = with_halve()
+    model.save(tmp_path / name)
+    with pytest.raises(ValueError, match=r"Give it: .*custom_objects=|custom_objects={'Halve'"):
+        policies.load(tmp_path / name, action=ACTION)
+    own = {"Halve": Halve}
+    policy = policies.load(tmp_path / name, action=ACTION, custom_objects=own)
+    np.testing.assert_allclose(policy.outputs(observations()), model(observations()), atol=1e-6)
+    folder = tmp_path / "saved"
+    policy.save(folder)
+    with pytest.raises(ValueError, match=r"custom_objects={'Halve': Halve}"):
+        policies.load(folder)
+    again = policies.load(folder, custom_objects=own)
+    np.testing.assert_array_equal(again.outputs(observations()), policy.outputs(observations()))
+
+
+def test_a_lambda_is_not_run_whatever_is_given(tmp_path):
+    tf.keras.Sequential([tf.keras.layers.Lambda(lambda x: x, input_shape=(4,))]).save(
+        tmp_path / "m.keras"
+    )
+    with pytest.raises(ValueError, match="holds code in a Lambda layer"):
+        policies.load(
+            tmp_path / "m.keras",
+            action=ACTION,
+            custom_objects={"Lambda": tf.keras.layers.Lambda},
+        )
+
+
+def test_a_module_in_a_saved_policy_is_not_imported(tmp_path):
+    sequential().save(tmp_path / "m.keras")
+    policies.load(tmp_path / "m.keras", action=ACTION).save(tmp_path / "p")
+
+    def change(config):
+        config["config"]["layers"][-1] |= {"module": "evil", "registered_name": "evil>Dense"}
+
+    _edit(tmp_path / "p" / "policy.keras", change)
+    with pytest.raises(ValueError, match="asks for the Python module 'evil'"):
+        policies.load(tmp_path / "p")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from tfdrlprune import observations as _observations
 from tfdrlprune._version import __version__
 from tfdrlprune.folders import atomic_folder
 from tfdrlprune.policies import normalizer
+from tfdrlprune.policies.keras_safety import configs, refuse_code
 from tfdrlprune.policies.running import arrays, episode, rows
 from tfdrlprune.specs import (
     Array,
@@ -204,8 +206,15 @@ class Policy:
             (folder / FORM_FILE).write_text(json.dumps(form, indent=2) + "\n", encoding="utf-8")
 
     @staticmethod
-    def load(path: str | os.PathLike[str]) -> Policy:
+    def load(
+        path: str | os.PathLike[str], custom_objects: Mapping[str, Any] | None = None
+    ) -> Policy:
         """Returns the policy that `save` wrote; code in the file is never run.
+
+        Args:
+            path: the folder.
+            custom_objects: classes of yours that are layers in it, by the names it has for them;
+                those registered with Keras are known.
 
         Raises:
             FileNotFoundError: there is no saved policy at ``path``.
@@ -229,7 +238,7 @@ class Policy:
             action = ArraySpec.from_json(form["action"])
             state = form.get("state")
             state = None if state is None else nest_from_json(state)
-            model = tf.keras.models.load_model(folder / MODEL_FILE, compile=False, safe_mode=True)
+            model = _load_model(folder / MODEL_FILE, custom_objects or {})
         except (ValueError, KeyError, TypeError, OSError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ValueError(f"The saved policy {folder} cannot be read: {reason}") from error
@@ -255,6 +264,14 @@ def _sized(state: Nest, model: Any) -> Any:
     return map_nest(
         lambda spec: dataclasses.replace(spec, shape=shapes.get(spec.name, spec.shape)), state
     )
+
+
+def _load_model(file: Path, custom_objects: Mapping[str, Any]) -> Any:
+    allowed = {*custom_objects, *tf.keras.utils.get_custom_objects()}
+    for config in configs(file):
+        refuse_code(config, file, allowed)
+    with tf.keras.utils.custom_object_scope(dict(custom_objects)):
+        return tf.keras.models.load_model(file, compile=False, safe_mode=True)
 
 
 def is_saved_policy(path: Path) -> bool:

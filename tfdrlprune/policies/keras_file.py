@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,8 @@ from tfdrlprune._tf import tf, tfmot
 from tfdrlprune import observations as _observations
 from tfdrlprune.policies import wrappers
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.keras_safety import configs, refuse_code
 from tfdrlprune.specs import ArraySpec, Head, Nest, flatten
-
-# Layers that hold Python code, or name a function to call.
-_CODE = ("Lambda", "DistributionLambda", "function", "__lambda__")
-# Where a config may take classes from. Keras imports what a config names, whatever it is.
-_MODULES = ("keras", "tf_keras", "tensorflow_model_optimization", "tfdrlprune", "builtins")
-# TensorFlow functions that a functional model may hold as layers: none that touches a file.
-_FUNCTIONS = ("math.", "nn.", "__operators__.", "clip_by_value", "cast", "reshape", "concat")
-_SHAPING = ("expand_dims", "squeeze", "transpose", "stack", "split", "one_hot", "identity")
 
 
 def is_keras(path: Path) -> bool:
@@ -36,6 +28,7 @@ def load_policy(
     head: Head | None = None,
     observation: Nest | None = None,
     action: ArraySpec | None = None,
+    custom_objects: Mapping[str, Any] | None = None,
 ) -> Policy:
     """Returns a Keras model as a policy; tfmot's pruning wrappers are stripped.
 
@@ -44,6 +37,8 @@ def load_policy(
         head: how the outputs become the action; None means argmax where ``action`` is an integer.
         observation: specs; None takes the model's inputs, without bounds.
         action: the environment's action spec.
+        custom_objects: classes and functions of yours that the file names, by these names; whoever
+            gives them trusts what they do with the file. A Lambda is never run.
 
     Raises:
         ValueError: the file is damaged, holds code, or does not say how to act.
@@ -60,10 +55,12 @@ def load_policy(
                 "head=Head('affine') if they are the action itself, or Head('tanh', scale, offset)."
             )
         head = Head("argmax", offset=float(_observations.bounds(action)[0][0]))
-    configs = list(_configs(Path(path)))
-    for config in configs:
-        _refuse_code(config, path)
-    model = _load(path, any("PruneLowMagnitude" in json.dumps(config) for config in configs))
+    found = list(configs(Path(path)))
+    for config in found:
+        refuse_code(config, path, custom_objects or ())
+    pruned = any("PruneLowMagnitude" in json.dumps(config) for config in found)
+    with tf.keras.utils.custom_object_scope(dict(custom_objects or {})):
+        model = _load(path, pruned)
     if not model.built or not getattr(model, "inputs", None):
         raise ValueError(f"The Keras model {path} has no fixed input shape. Call it once and save.")
     if wrappers.is_wrapped(model):
@@ -83,54 +80,9 @@ def _load(path: str | os.PathLike[str], pruned: bool) -> Any:
             return tf.keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # h5py, zipfile, Keras and TensorFlow each raise their own
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise ValueError(f"The Keras model {path} cannot be loaded: {reason}") from error
-
-
-def _configs(path: Path) -> Iterator[Any]:
-    """Yields the configurations in a Keras file, before any of it is made into objects."""
-    try:
-        if path.is_dir():
-            from tf_keras.protobuf import saved_metadata_pb2
-
-            metadata = saved_metadata_pb2.SavedMetadata()
-            metadata.ParseFromString((path / "keras_metadata.pb").read_bytes())
-            yield from (json.loads(node.metadata) for node in metadata.nodes if node.metadata)
-        elif path.suffix == ".keras":
-            with zipfile.ZipFile(path) as archive:
-                yield json.loads(archive.read("config.json"))
-        else:
-            import h5py
-
-            with h5py.File(path, "r") as file:
-                yield json.loads(file.attrs["model_config"])
-    except Exception as error:  # each format has its own errors for damage
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise ValueError(f"The Keras model {path} cannot be read: {reason}") from error
-
-
-def _refuse_code(config: Any, path: Any) -> None:
-    """Raises ValueError if a configuration names code, or a module that is not Keras'."""
-    if isinstance(config, list):
-        for item in config:
-            _refuse_code(item, path)
-    if not isinstance(config, dict):
-        return
-    kind, module = config.get("class_name"), config.get("module")
-    function = config.get("config", {}).get("function") if kind == "TFOpLambda" else None
-    if kind in _CODE or (
-        isinstance(function, str) and not function.startswith(_FUNCTIONS + _SHAPING)
-    ):
-        raise ValueError(
-            f"The Keras model {path} holds code in a {function or kind} layer, and code from a "
-            "file is never run. Replace it by a layer without code, such as Rescaling."
-        )
-    if isinstance(module, str) and module.split(".")[0] not in _MODULES:
-        raise ValueError(
-            f"The Keras model {path} asks for the Python module {module!r}, which is not loaded "
-            "from a file. Save a model of Keras' own layers."
-        )
-    for item in config.values():
-        _refuse_code(item, path)
+        own = "Unknown" in reason or "Could not locate" in reason
+        hint = " Give it: policies.load(..., custom_objects={name: it})." if own else ""
+        raise ValueError(f"The Keras model {path} cannot be loaded: {reason}{hint}") from error
 
 
 def _nest_of(model: Any) -> Nest:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tfdrlprune.policies import form, frozen, keras_file, saved_model
 from tfdrlprune.policies.form import Policy
@@ -22,6 +24,7 @@ def load(
     head: Head | None = None,
     observation: Nest | None = None,
     action: ArraySpec | None = None,
+    custom_objects: Mapping[str, Any] | None = None,
 ) -> Policy:
     """Returns the policy at ``path``; no Python code from a file is ever run.
 
@@ -32,13 +35,23 @@ def load(
         observation: the environment's observation specs, where the file has none.
         action: the environment's own action spec. A Keras model needs it; of a SavedModel it
             shifts the discrete actions, which begin at 0 there.
+        custom_objects: classes and functions of yours that a Keras model is made of, by the names
+            that it has for them; only what is given is trusted. A Lambda is never run.
 
     Raises:
         FileNotFoundError: there is nothing at ``path``.
         ValueError: what is there is no policy, is damaged, holds code, or cannot be rebuilt; says
             why, and which layer or operation.
     """
-    return _load(Path(path), saved_model.load_policy, head, observation, action)
+    keras = partial(
+        keras_file.load_policy,
+        head=head,
+        observation=observation,
+        action=action,
+        custom_objects=custom_objects,
+    )
+    saved = partial(saved_model.load_policy, observation=observation, action=action)
+    return _load(Path(path), custom_objects, keras, saved)
 
 
 def load_exportable(
@@ -62,26 +75,27 @@ def load_exportable(
         FileNotFoundError: as `load`.
         ValueError: as `load`, but for operations that cannot be rebuilt.
     """
-    return _load(Path(path), frozen.load_policy, head, observation, action)
+    keras = partial(keras_file.load_policy, head=head, observation=observation, action=action)
+    saved = partial(frozen.load_policy, observation=observation, action=action)
+    return _load(Path(path), None, keras, saved)
 
 
 def _load(
     source: Path,
+    custom_objects: Mapping[str, Any] | None,
+    from_keras: Callable[..., Policy],
     from_saved_model: Callable[..., Policy],
-    head: Head | None,
-    observation: Nest | None,
-    action: ArraySpec | None,
 ) -> Policy:
     if not source.exists():
         raise FileNotFoundError(f"There is no policy at {source}: no such file or folder.")
     for folder in (source, source / _RUN_POLICY):
         if form.is_saved_policy(folder):
-            return Policy.load(folder)
+            return Policy.load(folder, custom_objects)
     if keras_file.is_keras(source):
-        return keras_file.load_policy(source, head=head, observation=observation, action=action)
+        return from_keras(source)
     for folder in (source, source / _RUN_SAVED_MODEL):
         if is_saved_model(folder):
-            return from_saved_model(folder, observation=observation, action=action)
+            return from_saved_model(folder)
     if (source / "policy.tflite").is_file() or source.suffix == ".tflite":
         raise ValueError(
             f"{source} is an exported artifact, which runs (tfdrlprune.runtime.load) but is not "

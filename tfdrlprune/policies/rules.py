@@ -164,7 +164,7 @@ def _features(build: Rebuilder, node: Any, size: int) -> Any:
     inner = build.graph.unshaped(node)
     shape = build.tensor(inner).shape[1:]
     flat = len(shape) > 1 and shape.num_elements() == size
-    return node if flat or shape[-1] != size else inner
+    return inner if shape.rank and shape[-1] == size and not flat else node
 
 
 def _convolution(node: Any, kernel: Array, common: dict[str, Any]) -> Any:
