@@ -10,6 +10,9 @@ settings.register_profile(
 )
 settings.load_profile("shared")
 
+# Runs under another TF-Agents than ours.
+collect_ignore_glob = ["data/*"]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _interruptible():

@@ -16,7 +16,6 @@ from tfdrlprune.policies.graph import Graph, head_of
 from tfdrlprune.policies.one_step import one_step
 from tfdrlprune.policies.saved_model import SavedModel
 from tfdrlprune.policies.signature import Signature
-from tfdrlprune.policies.signature_file import inlined
 from tfdrlprune.specs import ArraySpec, Head, Nest, flatten
 
 _RANDOM = ("Multinomial", "Random", "StatelessMultinomial", "StatelessRandom")
@@ -30,40 +29,50 @@ class FrozenModel(tf.Module):
     """A frozen graph with the surface of a functional Keras model that has no layers.
 
     Args:
-        function: from leaves of observation and state, [batch, *shape], to outputs and next state.
-        inputs: names of its inputs.
-        outputs: names of its outputs.
+        function: takes leaves of observation and state, [1, *shape], and gives outputs and the next
+            state.
+        names: of its inputs.
+        states: of these, which are the state, in the order in which the next one comes out.
+        width: how many numbers the outputs are.
 
     Attributes:
-        inputs, outputs: its tensors.
+        inputs, outputs: its tensors, or what they are like.
         input_names, output_names: their names.
         layers: none, so that whatever looks for kernels finds nothing.
     """
 
-    def __init__(self, function: Any, inputs: Sequence[str], outputs: Sequence[str]):
+    def __init__(self, function: Any, names: Sequence[str], states: Sequence[str], width: int):
         super().__init__(name="policy")
-        self._function = function
-        self.inputs, self.outputs = list(function.inputs), list(function.outputs)
-        self.input_names, self.output_names = list(inputs), list(outputs)
+        self._function, self._width = function, width
+        self.inputs = list(function.inputs)
+        following = tf.nest.flatten(function.outputs)[1:]
+        self.outputs = [tf.TensorSpec([1, width], tf.float32), *following]
+        self.input_names = list(names)
+        self.output_names = ["outputs", *(f"next_{name}" for name in states)]
         self.layers: list[Any] = []
 
     def __call__(self, leaves: Any, training: bool = False) -> Any:
-        """Returns the outputs for a list of leaves, or for one; a batch of any size."""
-        leaves = leaves if isinstance(leaves, (list, tuple)) else [leaves]
-        if all(leaf.shape[0] == 1 for leaf in leaves):
-            return self._pack(self._function(*leaves))
-        signature = [tf.TensorSpec(tensor.shape[1:], tensor.dtype) for tensor in self.outputs]
-        rows = tf.map_fn(
-            lambda row: [
-                out[0] for out in tf.nest.flatten(self._function(*[x[None] for x in row]))
-            ],
-            list(leaves),
-            fn_output_signature=signature,
-        )
-        return self._pack(rows)
+        """Returns what a Keras model would, for a list of leaves or for one; a batch of any size.
 
-    def _pack(self, results: Any) -> Any:
-        results = tf.nest.flatten(results)
+        ``training`` changes nothing.
+        """
+        leaves = list(leaves) if isinstance(leaves, (list, tuple)) else [leaves]
+        if all(leaf.shape[0] == 1 for leaf in leaves):
+            return self._one(*leaves)
+        return tf.map_fn(
+            lambda row: tf.nest.map_structure(lambda x: x[0], self._one(*(x[None] for x in row))),
+            leaves,
+            fn_output_signature=self._pack(
+                [tf.TensorSpec(each.shape[1:], each.dtype) for each in self.outputs]
+            ),
+        )
+
+    def _one(self, *leaves: Any) -> Any:
+        outputs, *following = tf.nest.flatten(self._function(*leaves))
+        outputs = tf.reshape(tf.cast(outputs, tf.float32), [1, self._width])
+        return self._pack([outputs, *following])
+
+    def _pack(self, results: list[Any]) -> Any:
         return results if len(results) > 1 else results[0]
 
     def get_config(self) -> dict[str, Any]:
@@ -121,6 +130,11 @@ def check_layers(policy: Policy, what: str) -> None:
 
 def freeze(saved: SavedModel, reason: str) -> FrozenPolicy:
     """Returns a SavedModel's policy as its frozen graph for one observation, compared with it."""
+    if (saved.signature.batch_size or 1) > 1:
+        raise ValueError(
+            f"{reason} It was saved for batches of {saved.signature.batch_size}, so it is not "
+            "exported as it is, either. Save it with PolicySaver(policy, batch_size=None)."
+        )
     signature = one_step(saved.signature)
     definition = signature.function.graph.as_graph_def()
     noisy = [node.op for node in definition.node if node.op.startswith(_RANDOM)]
@@ -164,46 +178,21 @@ def _ends(saved: SavedModel, graph: Graph, signature: Signature) -> list[tuple[H
 def _policy(
     saved: SavedModel, signature: Signature, head: Head, outputs: Any, reason: str
 ) -> FrozenPolicy:
-    results = list(signature.outputs.values())
     states = [
-        ArraySpec(
-            f"state_{index}",
-            tuple(signature.tensors[key].shape[1:]),
-            signature.tensors[key].dtype.name,
-        )
-        for index, key in enumerate(signature.states)
+        ArraySpec(f"state_{index}", tuple(tensor.shape[1:]), tensor.dtype.name)
+        for index, tensor in enumerate(signature.tensors[key] for key in signature.states)
     ]
-    names = [spec.name for spec in flatten(saved.observation)] + [spec.name for spec in states]
-    order = [*saved.keys, *signature.states]
-    following = [results[index] for index in signature.states.values()]
-    function = signature.function
-    definition, count = function.graph.as_graph_def(), output_count(head, saved.action)
-
-    def build() -> list[Any]:
-        given = {
-            signature.tensors[key].name: tf.compat.v1.placeholder(
-                signature.tensors[key].dtype, [1, *signature.tensors[key].shape[1:]]
-            )
-            for key in order
-        }
-        made, *after = tf.import_graph_def(
-            definition, given, return_elements=[outputs.name, *following], name=""
-        )
-        made = tf.identity(tf.reshape(tf.cast(made, tf.float32), [1, count]), name="outputs")
-        return [*given.values(), made, *map(tf.identity, after)]
-
-    held: list[Any] = []
-    wrapped = tf.compat.v1.wrap_function(lambda: held.extend(build()), signature=[])
-    inputs, made = held[: len(order)], held[len(order) :]
+    tensor = signature.function.graph.get_tensor_by_name
+    results = list(signature.outputs.values())
+    given = [signature.tensors[key] for key in (*saved.keys, *signature.states)]
+    following = [tensor(results[index]) for index in signature.states.values()]
     model = FrozenModel(
-        inlined(wrapped, inputs, made), names, ["outputs", *(f"next_{s.name}" for s in states)]
+        signature.function.prune(given, [outputs, *following]),
+        [spec.name for spec in (*flatten(saved.observation), *states)],
+        [spec.name for spec in states],
+        output_count(head, saved.action),
     )
+    source = f"SavedModel {saved.path}, as it is"
     return FrozenPolicy(
-        model,
-        head,
-        saved.observation,
-        saved.action,
-        f"SavedModel {saved.path}, as it is",
-        tuple(states) or None,
-        reason,
+        model, head, saved.observation, saved.action, source, tuple(states) or None, reason
     )

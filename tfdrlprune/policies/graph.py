@@ -21,6 +21,8 @@ _PACKAGING = (
     "Squeeze",
     "StopGradient",
 )
+# Arrays of one number, in the shape of another.
+_LIKE = {"OnesLike": 1.0, "ZerosLike": 0.0}
 _IDENTITIES = ("Identity", "Snapshot", "StopGradient")
 # What may give the same numbers in another shape; `Graph.unshaped` tells whether it does.
 SHAPING = ("ExpandDims", "Reshape", "Squeeze", "StridedSlice", "Transpose")
@@ -93,7 +95,7 @@ class Graph:
             if top.name in self._moving:
                 stack.pop()
                 continue
-            children = self.inputs(top)
+            children = self._values(top)
             unknown = [child for child in children if child.name not in self._moving]
             if unknown and top.op != "Placeholder":
                 stack.extend(unknown)
@@ -104,8 +106,21 @@ class Graph:
             stack.pop()
         return self._moving[node.name]
 
+    def _values(self, node: Any) -> list[Any]:
+        """Returns the nodes whose values, and not only shapes, a node is made of."""
+        if node.op in _LIKE:
+            return []
+        return self.inputs(node)[1:] if node.op == "Fill" else self.inputs(node)
+
     def constant(self, node: Any, index: int = 0) -> Array:
-        """Returns the value of a node that no input reaches, of one of its outputs."""
+        """Returns the value of a node that no input reaches, of one of its outputs.
+
+        One number for all where the shape depends on an input.
+        """
+        if node.op == "Fill":
+            return self.constant(self.inputs(node)[1])
+        if node.op in _LIKE:
+            return np.asarray(_LIKE[node.op])
         name = f"{node.name}:{index}"
         if name not in self._constants:
             self._constants[name] = np.asarray(self._prune([], name)())
@@ -176,6 +191,8 @@ def head_of(graph: Graph, action: Any) -> tuple[Head, Any]:
         else:
             offset = offset + scale * parts[1]
         inner = _unpacked(graph, parts[0])
+    if inner.op == "ArgMax":  # a choice that was shifted to its first number
+        return Head("argmax"), _unpacked(graph, graph.inputs(inner)[0])
     if inner.op == "Tanh":
         return Head("tanh", _plain(scale), _plain(offset)), _unpacked(graph, graph.inputs(inner)[0])
     return Head("affine"), node
