@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from tfdrlprune._tf import tf
 
 from tfdrlprune.policies.graph import ACTIVATIONS, Graph
 from tfdrlprune.specs import Array
+
+_SPLITS = ("Split", "SplitV")
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,9 @@ def _lstm(graph: Graph, name: str, nodes: dict[str, Any]) -> Cell | None:
     """Returns the cell whose output is the state ``name``: Hochreiter and Schmidhuber 1997."""
     for gate, squashed in _factors(graph, nodes[name]):
         memory = _argument(graph, squashed)
-        carried = next((key for key, node in nodes.items() if memory and _same(node, memory)), None)
+        carried = next(
+            (key for key, node in nodes.items() if memory and node.name == memory.name), None
+        )
         opened = _gate(graph, gate)
         if memory is None or carried is None or opened is None or opened[1] != 3:
             continue
@@ -244,11 +248,3 @@ def _raw_inputs(graph: Graph, node: Any) -> Iterator[tuple[tuple[Any, int], tupl
         first, second = (graph.output(name) for name in node.input[:2])
         yield first, second
         yield second, first
-
-
-def _same(first: Any, second: Any) -> bool:
-    return bool(first.name == second.name)
-
-
-_SPLITS = ("Split", "SplitV")
-_Finder = Callable[[Graph, str, dict[str, Any]], "Cell | None"]

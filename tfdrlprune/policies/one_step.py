@@ -87,28 +87,24 @@ def _unpack(definition: Any) -> bool:
             return maker(node.input[int(index or 0)])
         return node
 
-    changed = []
-    for node in definition.node:
-        made = maker(node.input[0]) if node.op in ("TensorListGetItem", "TensorListStack") else None
-        if made is None or made.op not in ("TensorListFromTensor", "TensorListSetItem"):
+    changed = False
+    for node in list(definition.node):
+        if node.op not in ("TensorListGetItem", "TensorListStack"):
             continue
-        dtype = node.attr["element_dtype"].type
-        taken = node.op == "TensorListGetItem"
-        if taken != (made.op == "TensorListFromTensor"):
+        made, taken = maker(node.input[0]), node.op == "TensorListGetItem"
+        if made.op != ("TensorListFromTensor" if taken else "TensorListSetItem"):
             continue
-        call = type(node)(name=node.name, op="Squeeze" if taken else "ExpandDims")
-        call.attr["T"].type = dtype
-        call.input.append(made.input[0 if taken else 2])
+        plain = type(node)(name=node.name, op="Squeeze" if taken else "ExpandDims")
+        plain.attr["T"].type = node.attr["element_dtype"].type
+        plain.input.append(made.input[0 if taken else 2])
         if taken:
-            call.attr["squeeze_dims"].list.i.append(0)
+            plain.attr["squeeze_dims"].list.i.append(0)
         else:
-            call.attr["Tdim"].type = tf.int32.as_datatype_enum
-            call.input.append(f"{node.name}/axis")
-        changed.append((node, call))
-    for node, call in changed:
-        node.CopyFrom(call)
-        if call.op == "ExpandDims":
-            axis = definition.node.add(name=call.input[1], op="Const")
+            axis = definition.node.add(name=f"{node.name}/axis", op="Const")
             axis.attr["dtype"].type = tf.int32.as_datatype_enum
             axis.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(0, tf.int32))
-    return bool(changed)
+            plain.attr["Tdim"].type = tf.int32.as_datatype_enum
+            plain.input.append(axis.name)
+        node.CopyFrom(plain)
+        changed = True
+    return changed
