@@ -355,12 +355,6 @@ def test_what_cannot_be_trained_is_refused_with_a_way_out(make, settings, messag
         tp.AgentTrainer(make(Recall), Recall, num_envs=4, settings=settings)
 
 
-@pytest.mark.parametrize(("make", "name"), [(dqn_trainer, "QRnn"), (ppo_trainer, "ActorDistr")])
-def test_a_recurrent_policy_is_not_exported_yet_and_says_so(make, name):
-    with pytest.raises(ValueError, match=f"'{name}.*it is recurrent"):
-        make().policy()
-
-
 def returns_of(trainer, **arguments):
     judge = tp.EvaluationCallback(episodes=100, seed=77)
     trainer.fit(verbose=0, **arguments)

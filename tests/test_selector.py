@@ -133,6 +133,18 @@ def test_what_is_gone_stays_gone_as_the_sparsity_grows(shape, granularity, crite
         mask = grown
 
 
+def test_a_small_block_that_is_gone_does_not_come_back_for_a_nearer_count():
+    # Blocks of 6, 6, 4, 3, 3 and 2 weights. At 0.1 the first of 3 goes (2.4 are asked for), at 0.25
+    # one of 6 as well (9 is as near to 6 as 3 is). At 0.3 that of 6 alone would be nearer to 7.
+    (kernel,) = kernels([(3, 8)], values=2)
+    mask, removed = np.ones((3, 8), np.float32), []
+    for sparsity in (0.1, 0.25, 0.3, 0.5):
+        pruned = Kernel("k", kernel.variable * mask)
+        (mask,) = select([pruned], sparsity, [mask], granularity="block:2x3")
+        removed.append(zeros([mask]))
+    assert removed == [3, 9, 9, 15]
+
+
 def test_only_what_scores_below_the_threshold_goes():
     weights = np.array([[0.1, -0.2, 0.3], [0.4, -0.5, 0.6]], "float32")
     made = [Kernel("k", weights)]

@@ -105,8 +105,13 @@ class Offer:
 
     @cached_property
     def _order(self) -> Array:
-        """Lowest scores first; among equal ones those that are gone already, then by index."""
-        return np.lexsort((self.kept, self.scores))
+        """Lowest scores first; among equal ones those that are gone already, then by index.
+
+        The largest of those that are gone stands last among them. So a count that once was the
+        nearest is the nearest for every larger share as well, and nothing comes back.
+        """
+        assert self.sizes is not None
+        return np.lexsort((np.where(self.kept, 0, self.sizes), self.kept, self.scores))
 
     @cached_property
     def _totals(self) -> Array:
