@@ -122,6 +122,7 @@ def branched_policy():
     return policy_of(state, L.Multiply()([x, L.Dense(20, "sigmoid")(x)]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [image_policy, lstm_policy, branched_policy])
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_networks_of_many_kinds_are_strict_c_that_no_sanitizer_objects_to(

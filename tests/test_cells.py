@@ -68,6 +68,7 @@ def replayed(policy, observations):
     return np.array(actions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "layers", "states"),
     [

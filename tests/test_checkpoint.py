@@ -59,6 +59,7 @@ def test_an_agent_takes_its_normaliser_too(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_recurrent_agent_comes_back(tmp_path):
     agent = recurrent_dqn("CartPole-v1")
     wanted = policies.from_agent(agent).batch_outputs([OBSERVATIONS])

@@ -81,6 +81,7 @@ def returns(policy, episodes=20):
     return np.mean(total)
 
 
+@pytest.mark.slow
 def test_a_fresh_student_learns_to_balance_from_its_teacher():
     teacher = balancer()
     student = copy(teacher, seed=1)

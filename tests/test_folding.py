@@ -121,6 +121,7 @@ def test_a_residual_that_is_read_beside_the_gate_keeps_its_own_numbers():
     np.testing.assert_allclose(found.model.get_layer("out").kernel, wanted, rtol=1e-6)
 
 
+@pytest.mark.slow
 @given(data=st.data(), seed=st.integers(0, 9))
 @settings(max_examples=15, deadline=None)
 def test_any_gated_model_shrinks_by_its_closed_gates_to_one_without(data, seed):

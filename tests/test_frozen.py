@@ -74,6 +74,7 @@ def test_scores_and_head_of_a_frozen_policy_are_the_graphs(tmp_path):
         assert made.comparison.agreement > 0.8
 
 
+@pytest.mark.slow
 def test_a_state_stays_with_a_frozen_policy(tmp_path):
     def cell():
         return L.RNN(L.GRUCell(5, reset_after=False), return_sequences=True, return_state=True)

@@ -61,6 +61,7 @@ def test_on_the_way_the_other_role_keeps_in_proportion():
     np.testing.assert_allclose(logs["sparsity/critic"], [0.1, 0.2, 0.3], atol=2e-3)
 
 
+@pytest.mark.slow
 def test_each_role_has_its_own_movement():
     made = trainer()
     pruning = tp.PruningCallback(

@@ -45,6 +45,7 @@ def test_the_same_seed_gives_the_same_weights_and_counts():
     assert one.optimizer_step() == alone.optimizer_step() == STEPS
 
 
+@pytest.mark.slow
 def test_collection_runs_while_training_does():
     trainer = make_trainer(True)
     fitted(trainer, steps=FUSED)

@@ -137,6 +137,7 @@ def ppo():
     return tp.AgentTrainer(agent, "Pendulum-v1", num_envs=4, settings=settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [dqn, ppo])
 def test_an_agent_trains_rounded_and_pruned_and_its_policy_is_plain(make, tmp_path):
     trainer = make()

@@ -127,6 +127,7 @@ def test_the_critics_state_goes_on_too():
     np.testing.assert_allclose(later, whole[:, 7:], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_recurrent_update_equals_the_agents_own_on_whole_episodes():
     trainer, other = ppo_trainer(), ppo_trainer()
     rollout = trainer._learner._collector.collect(14)
@@ -273,6 +274,7 @@ def returns_alone(policy, env, carries):
     return returns.mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [recurrent_dqn, recurrent_ppo])
 @pytest.mark.parametrize("env", [Spelled, "CartPole-v1"])  # stepped one by one, or as a vector
 def test_evaluation_carries_the_state_through_an_episode(make, env):
@@ -311,6 +313,7 @@ def test_masks_hold_in_recurrent_kernels_and_targets(make):
             np.testing.assert_array_equal(own, its.variable.numpy() == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [dqn_trainer, ppo_trainer])
 def test_a_checkpoint_brings_back_the_whole_run(make, tmp_path):
     trainer = make("CartPole-v1")  # whose episodes run on, were they not ended

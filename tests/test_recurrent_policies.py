@@ -49,6 +49,7 @@ def acted(agent, observations):
     return np.array(actions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "sizes"),
     [

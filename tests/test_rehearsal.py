@@ -48,6 +48,7 @@ class Collected:
                 known[id(variable)].assign_add(gradient)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", sorted(OF))
 def test_nothing_changes_and_every_kernel_of_every_role_has_a_gradient(algo):
     made = trainer(algo)

@@ -127,6 +127,7 @@ def test_what_holds_goes_before_what_does_not_then_the_smaller_then_the_better()
     assert best_of([attempt(200, 100.0, "FAIL"), failing]) is failing
 
 
+@pytest.mark.slow
 def test_a_killed_compression_goes_on_where_it_was(tmp_path, monkeypatch):
     recipe = tp.Recipe(sparsity=0.8, route="distil", until="target", precision="float16")
     judging = Judging(episodes=5, selection_episodes=5)

@@ -233,6 +233,7 @@ def test_learning_rates_of_all_three_fall_together_and_follow_a_callback():
     assert float(critic.learning_rate) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_moments_of_all_three_optimizers_are_there_before_training_and_restored(tmp_path):
     trainer = trainer_of()
     before = [len(optimizer.variables()) for optimizer in optimizers(trainer)]
@@ -331,6 +332,7 @@ def test_agents_that_cannot_be_trained_are_refused_with_a_way_out():
         trainer_of(settings=tp.agents.OffPolicySettings())
 
 
+@pytest.mark.slow
 def test_seeds_are_used():
     def weights(seed):
         trainer = trainer_of(seed=seed)
@@ -341,6 +343,7 @@ def test_seeds_are_used():
     assert (weights(0) != weights(1)).any()
 
 
+@pytest.mark.slow
 def test_sac_learns_from_several_observations_in_bounds_that_are_not_symmetric():
     agent = tp.agents.sac(Reach, hidden=(32, 32), learning_rate=3e-3)
     settings = tp.agents.SacSettings(batch_size=64, warm_up=500)

@@ -127,6 +127,7 @@ def test_new_weights_and_their_moments_begin_at_zero():
     assert sum(seen) >= 5
 
 
+@pytest.mark.slow
 def test_masks_follow_the_seed_and_the_network_learns():
     first, again, other = (run("set", seed=seed)[1].masks for seed in (1, 1, 2))
     for one, same in zip(first, again, strict=True):

@@ -37,6 +37,7 @@ def trained(env, checkpoint=None, **arguments):
     return trainer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", ["reset", "zero"])
 def test_training_on_single_frames_gives_the_weights_of_whole_stacks_to_the_bit(padding, tmp_path):
     env = lambda: channels_last(padding)  # noqa: E731

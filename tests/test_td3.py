@@ -247,6 +247,7 @@ def test_masks_hold_in_actor_both_critics_and_all_targets():
     assert seen == [(size // 2, size)] * 3
 
 
+@pytest.mark.slow
 def test_acting_in_numpy_is_the_actor_with_normal_noise(caplog):
     trainer = trainer_of(Reach)  # several observations act compiled
     agent = own_agent()
@@ -267,6 +268,7 @@ def test_acting_in_numpy_is_the_actor_with_normal_noise(caplog):
             assert stats.kstest(column, stats.norm(0, scale).cdf).pvalue > 0.001
 
 
+@pytest.mark.slow
 def test_a_checkpoint_brings_back_the_whole_run(tmp_path):
     trainer = trainer_of()
     trainer.fit(steps=33, verbose=0)  # an odd step: the actor's turn is next
@@ -344,6 +346,7 @@ def test_agents_that_cannot_be_trained_are_refused_with_a_way_out():
         trainer_of(settings=tp.agents.SacSettings())
 
 
+@pytest.mark.slow
 def test_seeds_are_used():
     def weights(seed):
         trainer = trainer_of(seed=seed)
@@ -354,6 +357,7 @@ def test_seeds_are_used():
     assert (weights(0) != weights(1)).any()
 
 
+@pytest.mark.slow
 def test_td3_learns_from_several_observations_in_bounds_that_are_not_symmetric():
     agent = tp.agents.td3(Reach, hidden=(32, 32), learning_rate=3e-3)
     settings = tp.agents.Td3Settings(batch_size=64, warm_up=500)
