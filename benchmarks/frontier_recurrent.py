@@ -10,30 +10,17 @@ that the student visits, and the gate judges the file on fresh seeds.
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
-from frontier_runs import interval
 from frontier_teachers import FOLDER
 from harness import write
+from small_policies import COLUMNS, compressed
 
 NAME = "CartPole-v1 without velocities"
 ENV_STEPS = 400_000
-COLUMNS = {
-    "env": "task",
-    "dense_return": "dense: return (95 % interval)",
-    "dense_parameters": "parameters",
-    "return": "small: return (95 % interval)",
-    "parameters": "parameters ",
-    "removed": "removed",
-    "verdict": "verdict at 5 %",
-    "seconds": "seconds",
-    "bytes_ratio": "bytes of dense",
-    "latency_ratio": "latency of dense",
-}
 
 
 class Positions(gymnasium.ObservationWrapper[Any, Any, Any]):
@@ -107,29 +94,11 @@ def main() -> None:
     parser.add_argument("--sparsity", type=float, default=0.95)
     options = parser.parse_args()
     import tfdrlprune as tp
-    from tfdrlprune.compression.bench import Judging
     from tfdrlprune.evidence.terms import Terms
 
     policy = teacher(options.teachers)
-    judging = Judging(episodes=1_000, terms=Terms(bounds=(0.0, 500.0)), until_decided=True)
-    start = time.perf_counter()
     recipe = tp.Recipe(sparsity=options.sparsity, route="distil")
-    result = tp.compress(policy, Positions, recipe, judging=judging, seed=0)
-    seconds = time.perf_counter() - start
-    dense, small = result.report.baseline, result.report.judged
-    row = {
-        "env": NAME,
-        "dense_return": interval(dense.returns),
-        "dense_parameters": dense.parameters,
-        "return": interval(small.returns),
-        "parameters": small.nonzero,
-        "removed": round(1 - small.nonzero / dense.parameters, 4),
-        "verdict": result.report.verdict,
-        "seconds": round(seconds, 1),
-        "bytes_ratio": round(small.size_bytes / dense.size_bytes, 4),
-        "latency_ratio": round(small.latency_us["median"] / dense.latency_us["median"], 3),
-        "tried": [str(each) for each in result.report.tried],
-    }
+    row, _ = compressed(policy, NAME, Positions, recipe, Terms(bounds=(0.0, 500.0)))
     write("frontier_recurrent", COLUMNS, [row], command="python benchmarks/frontier_recurrent.py")
 
 

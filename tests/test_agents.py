@@ -122,6 +122,21 @@ def test_images_are_scaled_seen_through_convolutions_and_learnt_from():
     assert np.abs(scaled).max() < 5  # of bytes taken as they are it would be hundreds
 
 
+def test_convolutions_see_images_of_booleans():
+    class Bits(Image):
+        observation_space = gymnasium.spaces.Box(0, 1, (12, 12, 1), bool)
+
+    network = q_learning(tp.agents.dqn(Bits, hidden=(16,), conv=[(4, 4, 4)])).network
+    bits = np.random.default_rng(0).integers(0, 2, (3, 12, 12, 1)).astype(np.int8)
+    values, _ = network(bits)
+    kernel, bias = (each.numpy() for each in network.trainable_variables[:2])
+    patches = bits.reshape(3, 3, 4, 3, 4).transpose(0, 1, 3, 2, 4).reshape(3, 3, 3, 16)
+    seen = np.maximum(patches @ kernel.reshape(16, 4) + bias, 0.0).reshape(3, 36)
+    dense, head = network.trainable_variables[2:4], network.trainable_variables[4:6]
+    hidden = np.maximum(seen @ dense[0].numpy() + dense[1].numpy(), 0.0)
+    np.testing.assert_allclose(values, hidden @ head[0].numpy() + head[1].numpy(), atol=1e-5)
+
+
 def test_a_ppo_with_convolutions_learns_from_images_too():
     agent = tp.agents.ppo(Image, hidden=(16,), conv=[(4, 4, 4)], normalize_observations=False)
     settings = tp.agents.OnPolicySettings(rollout_length=32, minibatch_size=64)

@@ -15,7 +15,8 @@ from tfdrlprune.pruning.kernels import find_kernels
 def front(observation_spec: Any, conv: Sequence[tuple[int, int, int]] | None) -> dict[str, Any]:
     """Returns the arguments of a TF-Agents network that say what becomes of the observation.
 
-    uint8 leaves are scaled to [0, 1]. Several leaves are flattened and joined.
+    uint8 leaves are scaled to [0, 1], other integers become floats. Several leaves are flattened
+    and joined.
 
     Args:
         observation_spec: nest of specs.
@@ -40,7 +41,9 @@ def front(observation_spec: Any, conv: Sequence[tuple[int, int, int]] | None) ->
         ]
     else:
         layers = [tf.keras.layers.Rescaling(scale) for scale in scales]
-    needed = len(leaves) > 1 or scales != [1.0]
+    # A dense layer makes floats of integers by itself, a convolution refuses them.
+    whole = conv is not None and not leaves[0].dtype.is_floating
+    needed = len(leaves) > 1 or scales != [1.0] or whole
     return {
         "conv_layer_params": None if conv is None else [tuple(layer) for layer in conv],
         "preprocessing_layers": (
