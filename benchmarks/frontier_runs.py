@@ -30,11 +30,16 @@ class Goal:
 
 # Bounds of LunarLander: shaping adds up to a few hundred, and a crash or landing to 100; engines
 # cost 0.3 a step of at most 1,000. A policy that flies away collects less than -1,000 seldom.
+# Bounds of MuJoCo: 1,000 steps at the speed of the best runners that are known and more, and as
+# fast backwards where falling does not end the episode.
 GOALS = {
     "CartPole-v1": Goal(0.9991, 64),
     "Acrobot-v1": Goal(0.9991, 64),
     "Pendulum-v1": Goal(0.9991, 64),
     "LunarLander-v3": Goal(0.9899, 690, (-1_500.0, 400.0)),
+    "HalfCheetah-v5": Goal(0.951, 3_597, (-5_000.0, 15_000.0)),
+    "Hopper-v5": Goal(0.951, 3_481, (-500.0, 5_000.0)),
+    "Walker2d-v5": Goal(0.951, 3_597, (-500.0, 8_000.0)),
 }
 
 

@@ -161,6 +161,49 @@ def test_an_agent_trains_rounded_and_pruned_and_its_policy_is_plain(make, tmp_pa
     assert made.manifest.sparsity.achieved >= 0.49
 
 
+def fitted(agent, callbacks, epochs):
+    settings = tp.agents.OffPolicySettings(warm_up=50, fused_steps=4, batch_size=16)
+    trainer = tp.AgentTrainer(agent, "CartPole-v1", num_envs=2, settings=settings)
+    steps = 4 * epochs
+    return trainer, trainer.fit(steps=steps, epochs=epochs, verbose=0, callbacks=callbacks).history
+
+
+def test_evaluations_see_the_network_round():
+    agent = tp.agents.dqn("CartPole-v1", hidden=(4,), n_step=1, learning_rate=1e-9)
+    (network,) = [agent._q_network]
+    kernel, bias, outputs, last = network.trainable_variables
+    falls = np.array([0.0, 0.0, 1.0, 0.5])  # position, velocity, angle, angular velocity
+    zeros = np.zeros(4)
+    kernel.assign(np.stack([falls, -falls, zeros, zeros], axis=1))
+    # Beside a unit that gives 10,000, in steps of 39, nothing is left of the others.
+    bias.assign([0.0, 0.0, 1e4, 0.0])
+    outputs.assign([[-1.0, 1.0], [1.0, -1.0], [0.0, 0.0], [0.0, 0.0]])
+    last.assign([0.0, 0.0])
+    callbacks = [tp.QuantizationCallback(4), tp.EvaluationCallback(episodes=5)]
+    _, history = fitted(agent, callbacks, epochs=3)
+    assert history["quantized"] == [1.0, 1.0, 1.0]
+    assert max(history["return"]) < 15
+    _, history = fitted(agent, callbacks[1:], epochs=1)
+    assert history["return"][0] > 150
+
+
+def test_an_evaluation_before_it_rounds_is_not_the_best(monkeypatch):
+    returns = iter([500.0, 10.0, 30.0, 20.0])
+    monkeypatch.setattr(tp.EvaluationCallback, "_returns", lambda self: [next(returns)])
+    agent = tp.agents.dqn("CartPole-v1", hidden=(4,), n_step=1)
+    seen = []
+
+    class Look(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append([each.numpy() for each in agent._q_network.variables])
+
+    callbacks = [tp.QuantizationCallback(8), tp.EvaluationCallback(keep_best=True), Look()]
+    _, history = fitted(agent, callbacks, epochs=4)
+    assert history["quantized"] == [0.0, 1.0, 1.0, 1.0]
+    for kept, best in zip(agent._q_network.variables, seen[2], strict=True):
+        np.testing.assert_array_equal(kept, best)
+
+
 def test_targets_are_rounded_with_their_network():
     trainer = dqn(fused=1)
     agent = trainer.agent

@@ -62,6 +62,8 @@ RUN = """
         pruning = tp.StructuralPruningCallback(schedule, criterion=criterion)
     elif how in ("rigl", "set"):
         pruning = tp.SparseTrainingCallback(0.8, how, end_step=600, networks=roles, frequency=64)
+    elif how == "rounding":
+        pruning = tp.QuantizationCallback(start_step=200)
     elif how == "gated":
         rule = tp.schedules.ReturnGated(final_sparsity=0.8, patience=0, begin_step=100)
         pruning = tp.PruningCallback(rule, networks=roles)
@@ -111,6 +113,7 @@ def run(folder, env, algo, how, *, kill_after=None):
         ("Pendulum-v1", "td3", "snip"),
         ("CartPole-v1", "dqn", "fixed-gates"),
         ("Pendulum-v1", "sac", "trained-gates"),
+        ("CartPole-v1", "dqn", "rounding"),
         ("CartPole-v1", "recurrent-dqn", "magnitude"),
         ("CartPole-v1", "recurrent-ppo", "saliency"),
     ],

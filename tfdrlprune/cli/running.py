@@ -33,6 +33,7 @@ from tfdrlprune.pruning.kernels import Kernel, find_kernels
 from tfdrlprune.pruning.masking import MaskingCallback
 from tfdrlprune.pruning.masks import masks_of
 from tfdrlprune.pruning.sparse_training import SparseTrainingCallback
+from tfdrlprune.quantization.callbacks import QuantizationCallback
 from tfdrlprune.recipe import Recipe
 from tfdrlprune.recipe.forms import parse_networks
 
@@ -52,7 +53,7 @@ class Run:
         env_steps: environment steps, or None.
         epochs: evaluations and backups.
         seed: of everything.
-        recipe: of the pruning; None trains dense.
+        recipe: of pruning and rounding; None trains dense.
     """
 
     env: str
@@ -114,13 +115,21 @@ def _agent(run: Run) -> Any:
 
 def _pruning(run: Run, trainer: AgentTrainer) -> MaskingCallback | None:
     """Returns the callback; finds out now, before anything is made, whether it can prune."""
-    if run.recipe is None:
+    if run.recipe is None or not run.recipe.prunes:
         return None
     kind = PruningCallback if run.recipe.method == "prune" else SparseTrainingCallback
     steps = trainer.planned_steps(run.steps, run.env_steps)
     callback = kind.from_recipe(run.recipe, steps, run.seed)
     callback.set_model(trainer)
     return callback
+
+
+def _rounding(run: Run, trainer: AgentTrainer) -> list[Any]:
+    """Returns what ends the run quantization-aware, once it is as sparse as it will be."""
+    if run.recipe is None or not run.recipe.qat:
+        return []
+    steps = trainer.planned_steps(run.steps, run.env_steps)
+    return [QuantizationCallback(start_step=round(run.recipe.end * steps))]
 
 
 def _fit(
@@ -130,6 +139,7 @@ def _fit(
     gated = run.recipe is not None and run.recipe.schedule == "return_gated"
     callbacks = [
         *([pruning] if pruning and not gated else []),
+        *_rounding(run, trainer),
         EvaluationCallback(episodes=_EPISODES, keep_best=not gated),
         *([pruning] if pruning and gated else []),
         tf.keras.callbacks.CSVLogger(str(work / "metrics.csv"), append=resume),
@@ -200,7 +210,7 @@ def _requested(recipe: Recipe | None, masked: dict[str, Array]) -> float | None:
     Roles that share one sparsity may each have another: then it is what the policy has of it.
     """
     roles = {} if recipe is None else parse_networks(recipe.networks)
-    if recipe is None or "actor" not in roles:
+    if recipe is None or not recipe.prunes or "actor" not in roles:
         return None
     if len(roles) > 1 and all(own is None for own in roles.values()):
         return _sparsity(masked)

@@ -79,7 +79,7 @@ def command(
     )
     result = train(run, out, resume=resume, force=force)
     output.write_json(json_file, result)
-    kept = f", sparsity {result['sparsity']:.1%}" if recipe is not None else ""
+    kept = f", sparsity {result['sparsity']:.1%}" if recipe and recipe.prunes else ""
     returns = result["return"]
     interval = f"{returns['ci_low']:.4g} to {returns['ci_high']:.4g}"
     output.show(
@@ -89,16 +89,18 @@ def command(
 
 
 def _recipe(flags: dict[str, Any]) -> Recipe | None:
-    """Returns the recipe if ``--sparsity`` asks for pruning.
+    """Returns the recipe if ``--sparsity`` asks for pruning, or ``--qat`` for rounding.
 
     Raises:
         click.UsageError: other flags of the recipe are given without it.
     """
     given = [name for name, value in flags.items() if value not in (None, ())]
     if flags.get("sparsity") is None:
-        if given:
+        if set(given) - {"qat"}:
             raise click.UsageError(f"--{given[0]} needs --sparsity: without it nothing is pruned.")
-        return None
+        if not flags.get("qat"):
+            return None
+        flags = flags | {"sparsity": 0.0}
     return options.build_recipe(None, flags)
 
 

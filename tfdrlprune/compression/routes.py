@@ -10,6 +10,7 @@ from typing import Any
 
 from tfdrlprune.compression.candidates import Candidate, Classroom, budget_of, make, sparser
 from tfdrlprune.compression.narrow import least_parameters
+from tfdrlprune.compression.rounding import rounded
 from tfdrlprune.compression.search import Found, search
 from tfdrlprune.compression.store import Store
 from tfdrlprune.compression.trials import Trial, Trials
@@ -155,6 +156,7 @@ class Routes:
         def made() -> tuple[dict[str, Any], dict[str, Any]]:
             start = time.perf_counter()
             candidate = sparser(make(recipe, self._classroom), self._classroom)
+            candidate = rounded(candidate, self._classroom)
             return dict(candidate.stages), {
                 "recipe": candidate.recipe.to_dict(),
                 "pruned_layers": candidate.pruned_layers,

@@ -30,9 +30,13 @@ def cells(row: StageRow) -> list[str]:
     ]
 
 
+# Names of stages that are no folder's.
+_OURS = ("small_dense", "quantization_aware")
+
+
 def title(name: str) -> str:
     """Returns a stage's name for people; folders, which ``evaluate`` names, stay as they are."""
-    return "small dense" if name == "small_dense" else name
+    return name.replace("_", " ") if name in _OURS else name
 
 
 def number(value: float) -> str:

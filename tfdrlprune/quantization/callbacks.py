@@ -82,11 +82,12 @@ class QuantizationCallback(tf.keras.callbacks.Callback):
         self._begin_if_due()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Measures the ranges anew."""
+        """Measures the ranges anew; begins if a resumed run is that far."""
         if self.quantized:
             self._off()
             self._measure()
             self._on()
+        self._begin_if_due()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Begins if it is time."""

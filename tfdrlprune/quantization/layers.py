@@ -15,6 +15,9 @@ from tfdrlprune.pruning.kernels import Kernel
 from tfdrlprune.pruning.watching import watched
 from tfdrlprune.quantization.rounding import round_activations, round_weights
 
+# Set on a layer while it rounds, so that who compiled calls of it before knows.
+ROUNDS = "rounds_as_int8"
+
 _log = logging.getLogger("tfdrlprune")
 _KINDS = (
     tf.keras.layers.Dense,
@@ -48,12 +51,13 @@ class QuantizedLayer:
         """Rounds from now on; what was traced before has to be traced anew."""
         for each in (self.kernel, *self._followers):
             # Past Keras's own __setattr__, which tracks what it is given.
-            each.owner.__dict__["call"] = self._call_of(each)
+            each.owner.__dict__ |= {"call": self._call_of(each), ROUNDS: True}
 
     def off(self) -> None:
         """Leaves the layer as it was."""
         for each in (self.kernel, *self._followers):
-            each.owner.__dict__.pop("call", None)
+            for name in ("call", ROUNDS):
+                each.owner.__dict__.pop(name, None)
 
     def _call_of(self, kernel: Kernel) -> Any:
         layer, attribute = kernel.owner, kernel.attribute

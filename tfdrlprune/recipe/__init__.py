@@ -68,6 +68,8 @@ class Recipe(Selection, Teaching):
         frequency: optimizer steps between two mask updates.
         precision: of the artifact: "float32", "float16", "dynamic", "int8" or "int16x8"; or "auto",
             the smallest file that passes.
+        qat: whether training ends quantization-aware: from ``end`` on in a run, or in one more
+            lesson of a trained policy, which is for "int8" and "auto". See `QuantizationCallback`.
 
     Raises:
         ValueError: a value is out of its range; says the range and what was received.
@@ -92,6 +94,7 @@ class Recipe(Selection, Teaching):
     end: float = _option(0.6, "Share of the run at which the full sparsity is reached.")
     frequency: int = _option(100, "Optimizer steps between two mask updates.")
     precision: str = _option("float32", "Precision of the artifact.", (*PRECISIONS, AUTO))
+    qat: bool = _option(False, "End training quantization-aware: rounding as int8 will.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -121,6 +124,8 @@ class Recipe(Selection, Teaching):
             raise ValueError(f"frequency is at least 1 step. Received: {self.frequency!r}.")
         if self.cycles < 1:
             raise ValueError(f"cycles is at least 1. Received: cycles={self.cycles!r}.")
+        if not isinstance(self.qat, bool):
+            raise ValueError(f"qat is true or false. Received: {self.qat!r}.")
         self._check_method()
 
     def _check_method(self) -> None:
@@ -173,6 +178,11 @@ class Recipe(Selection, Teaching):
                 f"{asked[0]}={getattr(self, asked[0])!r} is for training: tfdrlprune train, or "
                 "AgentTrainer. A trained policy is pruned without."
             )
+        if self.qat and self.precision not in ("int8", AUTO):
+            raise ValueError(
+                "qat teaches a policy to round as int8 does. Received: "
+                f"precision={self.precision!r}. Write precision='int8' or 'auto'."
+            )
         if self.further and self.granularity != "unit" and self.routes() != ("distil",):
             raise ValueError(
                 "further prunes what is left of a smaller network. Received: "
@@ -214,6 +224,12 @@ class Recipe(Selection, Teaching):
         """
         fixed = self.pattern.kind == "n:m" or not isinstance(self.distribution, str)
         return not fixed and self.threshold is None and self.sparsity > 0.0
+
+    @property
+    def prunes(self) -> bool:
+        """Whether anything is to be removed."""
+        own = parse_networks(self.networks).values()
+        return any(self.sparsity if each is None else each for each in own)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON values."""
