@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from frontier_runs import GOALS
 from frontier_teachers import FOLDER, teacher
 from harness import RESULTS, write
 
@@ -73,11 +74,12 @@ def measure(env: str, form: str, folder: Path, policy: Path, episodes: int) -> d
             if code:
                 return {"env": env, "form": form, "verdict": f"refused ({code})"}
     told = read(made.with_suffix(".json"))
-    floor = TASKS[env]
+    floor, bounds = TASKS[env], GOALS[env].bounds
     code = command(
         *("evaluate", str(made), "--baseline", str(dense), "--env", env, "--until-decided"),
         *("--episodes", str(episodes), "--margin", "0.05", "--seed", "3"),
         *(() if floor is None else ("--floor", floor)),
+        *(() if bounds is None else ("--return-bounds", *map(str, bounds))),
         *("--json", str(folder / "judged.json")),
     )
     if code not in (0, 3, 4):

@@ -107,6 +107,7 @@ def test_every_field_comes_back_from_toml():
         further="block:1x4=0.5",
         multiple_of=8,
         small_dense=True,
+        qat=True,
         distil_rounds=3,
         distil_steps=7,
         distil_loss="advantages",
