@@ -22,18 +22,9 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class ActorCriticSettings(ReplaySettings):
-    """How `AgentTrainer` collects for and trains SAC and TD3; see `ReplaySettings` for the rest.
+    """How `AgentTrainer` collects for and trains SAC and TD3; `ReplaySettings` says what each is.
 
-    Attributes:
-        batch_size: transitions in an optimizer step.
-        capacity: environment steps that replay keeps.
-        warm_up: environment steps by uniformly random actions before the first optimizer step.
-        env_steps_per_step: environment steps for each optimizer step, of the critics where the
-            actor has fewer.
-        fused_steps: optimizer steps in one compiled call, which is one Keras batch; the acting
-            policy is refreshed as often.
-        final_learning_rate: share of the learning rates that is left at the end of the run, falling
-            linearly; 1 leaves them alone.
+    An optimizer step is one of the critics, where the actor has fewer.
     """
 
     batch_size: int = 256

@@ -25,28 +25,21 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class OffPolicySettings(ReplaySettings):
-    """How `AgentTrainer` collects for and trains a DQN or C51 agent; see also `ReplaySettings`.
+    """How `AgentTrainer` collects for and trains a DQN or C51 agent.
 
     Attributes:
-        batch_size: transitions in an optimizer step.
-        capacity: environment steps that replay keeps.
-        warm_up: environment steps by random actions before the first optimizer step; more where
-            n-step transitions of so many environments take more.
-        env_steps_per_step: environment steps for each optimizer step.
-        fused_steps: optimizer steps in one compiled call, which is one Keras batch; the acting
-            policy is refreshed as often, and 512 was too stale to learn CartPole.
-        final_learning_rate: share of the learning rate that is left at the end of the run, falling
-            linearly; 1 leaves it alone.
+        exploration: share of the run over which epsilon falls linearly from 1 to the agent's own.
         sequence_length: of recurrent networks only: steps in a sequence, of which ``batch_size``
             are in an optimizer step.
-        exploration: share of the run over which epsilon falls linearly from 1 to the agent's own.
+
+    The others are those of `ReplaySettings`.
     """
 
     batch_size: int = 64
     capacity: int = 50_000
     warm_up: int = 1_000
     env_steps_per_step: float = 1.0
-    fused_steps: int = 256
+    fused_steps: int = 256  # 512 was too stale to learn CartPole
     final_learning_rate: float = 0.01
     exploration: float = 0.2
     sequence_length: int = 16
