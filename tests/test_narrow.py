@@ -9,6 +9,7 @@ from tfdrlprune.compression.narrow import narrowed, trainable_parameters
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.scores import Duel, ExpectedValue
 from tfdrlprune.specs import ArraySpec, Head
+from tfdrlprune.structure.gating import gated
 
 
 def policy(hidden):
@@ -20,6 +21,10 @@ def policy(hidden):
     action = ArraySpec("action", (), "int64", 0, 1)
     spec = ArraySpec("observation", (4,), "float32")
     return Policy(tf.keras.Model(observation, outputs), Head("argmax"), spec, action)
+
+
+def gates_in(model):
+    return [layer for layer in model.layers if getattr(layer, "unit_gate", False)]
 
 
 def trainable(policy_):
@@ -106,3 +111,17 @@ def test_a_recurrent_agents_policy_gets_thinner_with_its_state(make):
     assert all(shape == (width,) for shape in others)
     outputs = small.batch_outputs([np.zeros((5, 4), np.float32)])
     assert outputs.shape == (5, 2)
+
+
+@pytest.mark.parametrize("penalty", [None, "l1"])
+def test_gates_of_a_narrower_network_are_open(penalty):
+    wide = policy((32, 32))
+    model = gated(wide.model, penalty).model
+    for layer in gates_in(model):
+        layer.set_weights([np.zeros_like(each) for each in layer.get_weights()])
+    thin = narrowed(wide.replace(model=model), 400)
+    assert [layer.units for layer in thin.model.layers if hasattr(layer, "units")][-1] == 2
+    assert gates_in(thin.model)
+    assert all(layer.is_open().all() for layer in gates_in(thin.model))
+    # The normaliser's numbers are taken over.
+    np.testing.assert_array_equal(thin.model.get_layer("scale").mean, [[1.0] * 4])

@@ -246,3 +246,26 @@ def test_what_was_achieved_is_in_the_file_also_where_groups_go(recipe, removed):
         assert tuple(int(np.sum(kernel.numpy() == 0)) for kernel in kernels) == removed
     total = 128 if recipe.get("granularity") == "unit" else 192
     assert result.report.stages[1].sparsity == sum(removed) / total
+
+
+def residual():
+    """Returns a policy in which two layers' units are added, and so go together."""
+    layers = tf.keras.layers
+    tf.keras.utils.set_random_seed(0)
+    source = tf.keras.Input((4,), name="observation")
+    first = layers.Dense(32, "relu", name="first")(source)
+    second = layers.Dense(32, "relu", name="second")(first)
+    outputs = layers.Dense(2, name="outputs")(layers.Add()([first, second]))
+    return balancer().replace(model=tf.keras.Model(source, outputs))
+
+
+@pytest.mark.parametrize(("multiple", "units"), [(1, 22), (8, 24)])
+def test_units_that_are_added_go_together_and_in_multiples(multiple, units, tmp_path):
+    recipe = tp.Recipe(sparsity=0.5, granularity="unit", multiple_of=multiple, **PRUNED)
+    seen = np.random.default_rng(0).normal(size=(2_000, 4)).astype("float32")
+    result = tp.compress(residual(), None, recipe, observations=seen, distillation=QUICK)
+    assert list(result.stages) == ["dense", "shrunk"]
+    small = result.policy.model
+    assert [small.get_layer(name).units for name in ("first", "second")] == [units, units]
+    file = runtime.load(result.export(tmp_path / "a"))
+    np.testing.assert_allclose(file.outputs(seen), result.policy.batch_outputs([seen]), atol=1e-5)

@@ -34,7 +34,7 @@ def narrowed(policy: Policy, parameters: int, *, multiple: int = 1, seed: int = 
     """Returns a policy with fresh weights, all hidden layers thinner by one factor.
 
     It is the widest of its kind with at most ``parameters`` trainable parameters; no layer has less
-    than one unit. The observation normaliser keeps its statistics.
+    than one unit. The observation normaliser keeps its statistics; gates are open.
 
     Args:
         policy: what is made thinner.
@@ -64,7 +64,9 @@ def narrowed(policy: Policy, parameters: int, *, multiple: int = 1, seed: int = 
             high = middle
     model = _scaled(policy.model, low, multiple)
     for old, new in zip(policy.model.layers, model.layers, strict=True):
-        if old.weights and not old.trainable_weights:
+        # Which units a gate has closed says nothing of units that are new.
+        statistics = old.weights and not old.trainable_weights
+        if statistics and not getattr(old, "unit_gate", False):
             new.set_weights(old.get_weights())
     _initialize(model, seed)
     source = f"{policy.source}, narrowed".lstrip(", ")
