@@ -146,7 +146,8 @@ def _small(point: Point, dense: Any) -> tuple[Any, int]:
     from frontier_teachers import TEACHERS, train
 
     import tfdrlprune as tp
-    from tfdrlprune.compression.candidates import Candidate, Classroom, make
+    from tfdrlprune.compression.candidates import make
+    from tfdrlprune.compression.classroom import Candidate, Classroom
     from tfdrlprune.compression.distillation import DistillationSettings
     from tfdrlprune.compression.narrow import narrowed, trainable_parameters
 

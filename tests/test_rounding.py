@@ -10,7 +10,7 @@ import pytest
 
 import tfdrlprune as tp
 from tfdrlprune import runtime
-from tfdrlprune.compression.candidates import Candidate, Classroom
+from tfdrlprune.compression.classroom import Candidate, Classroom
 from tfdrlprune.compression.distillation import DistillationSettings
 from tfdrlprune.compression.rounding import rounded
 from tfdrlprune.deployment.exporter import export

@@ -8,8 +8,9 @@ from test_distillation import QUICK, balancer
 
 import tfdrlprune as tp
 from tfdrlprune.compression import candidates, routes
+from tfdrlprune.compression import classroom as classrooms
 from tfdrlprune.compression.bench import Judging
-from tfdrlprune.compression.candidates import Candidate, Classroom
+from tfdrlprune.compression.classroom import Candidate, Classroom
 from tfdrlprune.compression.distillation import Taught
 from tfdrlprune.compression.narrow import narrowed
 from tfdrlprune.compression.routes import Attempt, Routes, best_of
@@ -30,7 +31,7 @@ def untaught(monkeypatch):
             pruner.prune(pruner.final_sparsity)
         return Taught(lesson.student, 0.0, 0)
 
-    monkeypatch.setattr(candidates, "teach", teach)
+    monkeypatch.setattr(classrooms, "teach", teach)
 
 
 class Trials:

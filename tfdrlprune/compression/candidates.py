@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
-
-from tfdrlprune._tf import tf
 
 import numpy as np
 
-from tfdrlprune.compression.distillation import (
-    DistillationSettings,
-    Lesson,
-    SequenceLesson,
-    Taught,
-    teach,
-)
+from tfdrlprune.compression.classroom import Candidate, Classroom, copy_of
+from tfdrlprune.compression.distillation import Lesson
 from tfdrlprune.compression.distillation.objectives import objective_of
 from tfdrlprune.compression.narrow import least_parameters, narrowed, reseeded, trainable_parameters
 from tfdrlprune.policies.form import Policy
@@ -30,7 +21,6 @@ from tfdrlprune.pruning.surroundings import Surroundings
 from tfdrlprune.pruning.updates import Schedule
 from tfdrlprune.recipe import Recipe
 from tfdrlprune.recipe.forms import parse_further
-from tfdrlprune.simulation import Environment
 from tfdrlprune.structure import scores
 from tfdrlprune.structure.graph import groups_of
 from tfdrlprune.structure.selection import select
@@ -38,83 +28,8 @@ from tfdrlprune.structure.shrink import shrink
 
 _log = logging.getLogger("tfdrlprune")
 
-Tell = Callable[[str, int, int], None]
-
 # Larger networks don't get stuck, and each further one costs as much again.
 _SMALL = 2_000
-
-
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """A small policy with the steps that it took.
-
-    Attributes:
-        recipe: it was made by, with the route taken and its own sparsity.
-        stages: name and policy of each, in order; the last is the candidate.
-        pruned_layers: names of the layers that were pruned; None where units are gone.
-        value: mean return on the episodes that its round was chosen on; without an environment
-            minus the loss on held-out observations.
-    """
-
-    recipe: Recipe
-    stages: tuple[tuple[str, Policy], ...]
-    pruned_layers: tuple[str, ...] | None
-    value: float
-
-    @property
-    def policy(self) -> Policy:
-        """The last stage's."""
-        return self.stages[-1][1]
-
-    @property
-    def parameters(self) -> int:
-        """Trained numbers that the policy stores, zeros included."""
-        return trainable_parameters(self.policy)
-
-    @property
-    def nonzero(self) -> int:
-        """Of these, how many are not zero."""
-        weights = self.policy.model.trainable_weights
-        return sum(int(np.count_nonzero(each.numpy())) for each in weights)
-
-
-@dataclass(frozen=True, eq=False)
-class Classroom:
-    """Where candidates are taught, and by whom.
-
-    Attributes:
-        teacher: the dense policy.
-        env: where states come from; None to use ``observations`` alone.
-        observations: nested, batched.
-        settings: see `DistillationSettings`.
-        seed: of everything random.
-        tell: called with (what is going on, done, in all).
-        callbacks: makes Keras callbacks for a lesson, by its name.
-    """
-
-    teacher: Policy
-    env: Environment | None
-    observations: Any
-    settings: DistillationSettings
-    seed: int
-    tell: Tell
-    callbacks: Callable[[str], list[Any]] = lambda name: []
-
-    def lesson(self, students: Sequence[Policy]) -> Lesson:
-        """Returns a lesson for students, which goes through time where they remember."""
-        kind = SequenceLesson if self.teacher.states else Lesson
-        return kind(self.teacher, students, self.settings, self.seed)
-
-    def teach(self, lesson: Lesson, what: str, pruner: Pruner | None = None) -> Taught:
-        """Teaches a lesson's students, and returns the best."""
-        return teach(
-            lesson,
-            self.env,
-            pruner=pruner,
-            observations=self.observations,
-            callbacks=self.callbacks(what),
-            progress=lambda done, total, news: self.tell(f"{what}: {news}", done, total),
-        )
 
 
 def make(recipe: Recipe, classroom: Classroom) -> Candidate:
@@ -171,7 +86,7 @@ def distilled(recipe: Recipe, classroom: Classroom, *, parameters: int | None = 
     student = taught.student.replace(source=f"{teacher.source}, distilled".lstrip(", "))
     # What is gone is units; so the artifact counts its sparsity by these.
     plain = dataclasses.replace(recipe, route="distil", **_BY_UNIT)
-    return Candidate(plain, (("distilled", student),), None, taught.value)
+    return Candidate(plain, (("distilled", student),), None, taught.value, taught.coverage)
 
 
 # A network from scratch was chosen by nothing.
@@ -219,7 +134,7 @@ def _pruned(recipe: Recipe, classroom: Classroom) -> Candidate:
             stages.append(("shrunk", small))
     layers = tuple(kernel.name.split("/")[0] for kernel in pruner.masks.kernels)
     plain = dataclasses.replace(recipe, route="prune")
-    return Candidate(plain, tuple(stages), layers, taught.value)
+    return Candidate(plain, tuple(stages), layers, taught.value, taught.coverage)
 
 
 def _structurally(recipe: Recipe, teacher: Policy) -> bool:
@@ -253,7 +168,7 @@ def _thinned(recipe: Recipe, classroom: Classroom) -> Candidate:
     lesson = classroom.lesson([small])
     taught = classroom.teach(lesson, f"repairing {found.parameters_after:,} parameters")
     plain = dataclasses.replace(recipe, route="prune")
-    return Candidate(plain, (("shrunk", taught.student),), None, taught.value)
+    return Candidate(plain, (("shrunk", taught.student),), None, taught.value, taught.coverage)
 
 
 def sparser(candidate: Candidate, classroom: Classroom) -> Candidate:
@@ -277,11 +192,6 @@ def sparser(candidate: Candidate, classroom: Classroom) -> Candidate:
     taught = classroom.teach(lesson, f"pruning what is left to {sparsity:.4g}", pruner)
     sparse = taught.student.replace(source=f"{candidate.policy.source}, pruned")
     stages = (*candidate.stages, ("sparse", sparse))
-    return dataclasses.replace(candidate, stages=stages, value=taught.value)
-
-
-def copy_of(policy: Policy) -> Policy:
-    """Returns the policy with a model of its own."""
-    model = tf.keras.models.clone_model(policy.model)
-    model.set_weights(policy.model.get_weights())
-    return policy.replace(model=model)
+    return dataclasses.replace(
+        candidate, stages=stages, value=taught.value, coverage=taught.coverage
+    )

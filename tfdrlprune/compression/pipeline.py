@@ -15,7 +15,8 @@ import numpy as np
 from tfdrlprune.agents.environments import spaces_of
 from tfdrlprune.agents.spaces import action_nest, observation_nest
 from tfdrlprune.compression.bench import Bench, Judging, Progress
-from tfdrlprune.compression.candidates import Candidate, Classroom, check, distilled
+from tfdrlprune.compression.candidates import check, distilled
+from tfdrlprune.compression.classroom import Candidate, Classroom
 from tfdrlprune.compression.distillation import DistillationSettings
 from tfdrlprune.compression.forms import forms_of
 from tfdrlprune.compression.narrow import least_parameters

@@ -9,7 +9,7 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 
-from tfdrlprune.compression.candidates import Candidate, Classroom, copy_of
+from tfdrlprune.compression.classroom import Candidate, Classroom, copy_of
 from tfdrlprune.compression.distillation import Lesson
 from tfdrlprune.pruning.kernels import Kernel, find_kernels
 from tfdrlprune.pruning.masks import Masks
@@ -85,4 +85,6 @@ def rounded(candidate: Candidate, classroom: Classroom) -> Candidate:
     # A copy, since this one's compiled calls round.
     plain = copy_of(taught.student).replace(source=f"{student.source}, quantization aware")
     stages = (*candidate.stages, ("quantization_aware", plain))
-    return dataclasses.replace(candidate, stages=stages, value=taught.value)
+    return dataclasses.replace(
+        candidate, stages=stages, value=taught.value, coverage=taught.coverage
+    )

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tfdrlprune.compression.candidates import Candidate, Classroom, budget_of, make, sparser
+from tfdrlprune.compression.candidates import budget_of, make, sparser
+from tfdrlprune.compression.classroom import Candidate, Classroom
 from tfdrlprune.compression.narrow import least_parameters
 from tfdrlprune.compression.rounding import rounded
 from tfdrlprune.compression.search import Found, search
 from tfdrlprune.compression.store import Store
 from tfdrlprune.compression.trials import Trial, Trials
+from tfdrlprune.evidence.coverage import Coverage
 from tfdrlprune.evidence.tried import Tried
 from tfdrlprune.recipe import Recipe
 
@@ -161,6 +163,7 @@ class Routes:
                 "recipe": candidate.recipe.to_dict(),
                 "pruned_layers": candidate.pruned_layers,
                 "value": candidate.value,
+                "coverage": candidate.coverage and candidate.coverage.to_json(),
                 "seconds": time.perf_counter() - start,
             }
 
@@ -171,6 +174,7 @@ class Routes:
             tuple(policies.items()),
             None if layers is None else tuple(layers),
             values["value"],
+            values["coverage"] and Coverage(**values["coverage"]),
         )
         return candidate, values["seconds"]
 

@@ -36,6 +36,11 @@ class States:
         self._first = np.ones(num_envs, bool)
         self._done = np.zeros(num_envs, bool)
 
+    def restart(self) -> None:
+        """Begins new episodes at the next step."""
+        self._observation = None
+        self._first, self._done = np.ones_like(self._first), np.zeros_like(self._done)
+
     def visit(self, actors: Sequence[Actor], steps: int, epsilon: float) -> list[Array]:
         """Returns the observations of ``steps`` vector steps, each leaf [steps * num_envs, ...].
 

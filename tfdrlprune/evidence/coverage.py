@@ -63,6 +63,7 @@ def cover(
     baseline: Any,
     *,
     held_out: Any = None,
+    reference: Any = None,
     parts: Collection[str] | None = None,
 ) -> Coverage:
     """Returns how far the states that a candidate visits are covered by its baseline's.
@@ -74,7 +75,8 @@ def cover(
     The baseline's own distances are those of each of its states from the nearest of its others.
     Equal states are 0 apart, so that in an environment of few states every unseen state counts.
     Moments of one episode are near each other, so that even the baseline in new episodes comes out
-    with more than 1 %; ``held_out`` measures its distances between episodes instead.
+    with more than 1 %; ``held_out`` measures its distances between episodes instead, and with a
+    ``reference`` from its states.
 
     Args:
         nest: the observation's specs.
@@ -82,6 +84,7 @@ def cover(
         baseline: the baseline's, likewise, two at least. Below a hundred, the threshold is the
             largest of its own distances.
         held_out: further states of the baseline, of other episodes, likewise; None for none.
+        reference: states that those held out are measured from, instead of the baseline's.
         parts: names of the parts of the observation that are looked at; None for all.
 
     Raises:
@@ -101,7 +104,9 @@ def cover(
     if held_out is None:
         own = tree.query(tree.data, k=2)[0][:, 1]
     else:
-        own = tree.query((_numbers(nest, held_out, names) - centre) / scale)[0]
+        others = baseline if reference is None else reference
+        near = cKDTree((_numbers(nest, others, names) - centre) / scale)
+        own = near.query((_numbers(nest, held_out, names) - centre) / scale)[0]
     threshold = float(np.quantile(own, _QUANTILE, method="higher"))
     distances = tree.query((ours - centre) / scale)[0]
     beyond = (ours < theirs.min(axis=0)) | (ours > theirs.max(axis=0))

@@ -81,9 +81,13 @@ class Lesson:
         if self._scale is None:
             self._scale = self._objective.scale(self._answers[0])
 
+    def states(self) -> list[Array]:
+        """Returns all states that were rehearsed, each leaf [count, *shape]."""
+        return self._with_answers()[0]
+
     def train_round(self, pruner: Pruner | None = None) -> float:
         """Makes one round's optimizer steps; returns the mean loss."""
-        leaves, answers = self._states()
+        leaves, answers = self._with_answers()
         losses = []
         chunks = self._chunks(leaves)
         for count in chunks:
@@ -125,7 +129,7 @@ class Lesson:
         if self._rehearsal is None:
             self._rehearsal = CompiledLoop(self._train_once, "gradients")
         with instead_of_steps([self._optimizer], record):  # while it is traced, at the first call
-            self._rehearsal(batches, self._draw(*self._states(), batches))
+            self._rehearsal(batches, self._draw(*self._with_answers(), batches))
 
     def visit(self, network: Any, count: int) -> None:
         """Calls the student's model on the latest states."""
@@ -138,7 +142,7 @@ class Lesson:
         parts = ([leaf[start : start + _ASKED_AT_ONCE] for leaf in leaves] for start in starts)
         return np.concatenate([self.teacher.batch_outputs(part) for part in parts])
 
-    def _states(self) -> tuple[list[Array], Array]:
+    def _with_answers(self) -> tuple[list[Array], Array]:
         # Joined once, not in every round anew.
         if len(self._answers) > 1:
             self._leaves = [[np.concatenate(each) for each in zip(*self._leaves, strict=True)]]

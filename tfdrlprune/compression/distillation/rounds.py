@@ -14,17 +14,21 @@ from typing import Any
 from tfdrlprune._tf import tf
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tfdrlprune.compression.actor import Actor
 from tfdrlprune.compression.distillation.lesson import Lesson
+from tfdrlprune.compression.distillation.rehearsed import FRESH, coverage_of
 from tfdrlprune.compression.states import States
 from tfdrlprune.compression.trials import Stage
+from tfdrlprune.evidence.coverage import Coverage
 from tfdrlprune.evidence.rollouts import seeds_for
 from tfdrlprune.observations import as_batch
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.pruner import Pruner
 from tfdrlprune.simulation import Environment
 
+Array = NDArray[Any]
 Progress = Callable[[int, int, str], None]
 
 # So many of the best rounds and students play again, up to so many times the selection episodes:
@@ -44,11 +48,14 @@ class Taught:
         value: its mean return on selection episodes; without an environment minus its loss on
             observations that were held out.
         rounds: that were made; fewer where a callback stopped them.
+        coverage: of states that the teacher visits in fresh episodes (without an environment those
+            held out) by what was rehearsed; None where distances tell nothing, as of images.
     """
 
     student: Policy
     value: float
     rounds: int
+    coverage: Coverage | None = None
 
 
 def teach(
@@ -82,17 +89,17 @@ def teach(
     best = _Best(lesson, pruner)
     rounds = _Rounds(lesson, pruner, callbacks, progress or (lambda done, total, what: None))
     if env is not None:
-        _teach_in_environment(lesson, env, rounds, best)
+        fresh = _teach_in_environment(lesson, env, rounds, best)
     elif observations is not None:
         if lesson.teacher.states:
             raise ValueError(
                 "A recurrent student learns from whole episodes, and recorded observations don't "
                 "say where they begin. Give an environment."
             )
-        leaves, held_out = _split(lesson, observations)
+        leaves, fresh = _split(lesson, observations)
         lesson.add(leaves)
         for _ in rounds.made():
-            values = [-loss for loss in lesson.losses_on(held_out)]
+            values = [-loss for loss in lesson.losses_on(fresh)]
             best.offer(values)
             rounds.tell({"held_out_loss": -max(values)})
     else:
@@ -101,10 +108,13 @@ def teach(
     if pruner is not None:
         pruner.end()
     student, value = best.put_back()
-    return Taught(student, value, rounds.done)
+    return Taught(student, value, rounds.done, coverage_of(lesson, fresh))
 
 
-def _teach_in_environment(lesson: Lesson, env: Environment, rounds: _Rounds, best: _Best) -> None:
+def _teach_in_environment(
+    lesson: Lesson, env: Environment, rounds: _Rounds, best: _Best
+) -> list[Array]:
+    """Teaches; returns states of the teacher in fresh episodes, each leaf [count, *shape]."""
     settings = lesson.settings
     seeds = seeds_for("selection", lesson.seed, settings.selection_episodes).tolist()
     # What remembers does so of one set of environments: those it collects in, or those it plays in.
@@ -133,6 +143,8 @@ def _teach_in_environment(lesson: Lesson, env: Environment, rounds: _Rounds, bes
         count = settings.selection_episodes
         others = seeds_for("selection", lesson.seed, _PLAY_OFF * count)[count:].tolist()
         best.play_off(lambda each: float(judges.play(Actor(each), others).scores().mean()))
+        states.restart()
+        return states.visit([Actor(lesson.teacher)], -(-FRESH // settings.num_envs), 0.0)
 
 
 class _Rounds:

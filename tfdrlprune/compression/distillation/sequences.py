@@ -49,6 +49,11 @@ class SequenceLesson(Lesson):
             flat = self._answers[0].reshape(-1, self._answers[0].shape[-1])
             self._scale = self._objective.scale(flat)
 
+    def states(self) -> list[Array]:
+        """Returns all states that were rehearsed, each leaf [count, *shape]."""
+        *leaves, _ = self._with_answers()[0]
+        return [leaf.reshape(-1, *leaf.shape[2:]) for leaf in leaves]
+
     def _draw(self, leaves: list[Array], answers: Array, steps: int) -> dict[str, Any]:
         count = max(_LEAST, self.settings.batch_size // LENGTH)
         chosen = self.generator.integers(len(answers), size=(steps, count))

@@ -1,0 +1,109 @@
+"""The classroom, where small policies are taught, and the candidates that come out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tfdrlprune._tf import tf
+
+import numpy as np
+
+from tfdrlprune.compression.distillation import (
+    DistillationSettings,
+    Lesson,
+    SequenceLesson,
+    Taught,
+    teach,
+)
+from tfdrlprune.compression.narrow import trainable_parameters
+from tfdrlprune.evidence.coverage import Coverage
+from tfdrlprune.policies.form import Policy
+from tfdrlprune.pruning.pruner import Pruner
+from tfdrlprune.recipe import Recipe
+from tfdrlprune.simulation import Environment
+
+Tell = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A small policy with the steps that it took.
+
+    Attributes:
+        recipe: it was made by, with the route taken and its own sparsity.
+        stages: name and policy of each, in order; the last is the candidate.
+        pruned_layers: names of the layers that were pruned; None where units are gone.
+        value: mean return on the episodes that its round was chosen on; without an environment
+            minus the loss on held-out observations.
+        coverage: of the teacher's states by those of the last lesson; see `Taught`.
+    """
+
+    recipe: Recipe
+    stages: tuple[tuple[str, Policy], ...]
+    pruned_layers: tuple[str, ...] | None
+    value: float
+    coverage: Coverage | None = None
+
+    @property
+    def policy(self) -> Policy:
+        """The last stage's."""
+        return self.stages[-1][1]
+
+    @property
+    def parameters(self) -> int:
+        """Trained numbers that the policy stores, zeros included."""
+        return trainable_parameters(self.policy)
+
+    @property
+    def nonzero(self) -> int:
+        """Of these, how many are not zero."""
+        weights = self.policy.model.trainable_weights
+        return sum(int(np.count_nonzero(each.numpy())) for each in weights)
+
+
+@dataclass(frozen=True, eq=False)
+class Classroom:
+    """Where candidates are taught, and by whom.
+
+    Attributes:
+        teacher: the dense policy.
+        env: where states come from; None to use ``observations`` alone.
+        observations: nested, batched.
+        settings: see `DistillationSettings`.
+        seed: of everything random.
+        tell: called with (what is going on, done, in all).
+        callbacks: makes Keras callbacks for a lesson, by its name.
+    """
+
+    teacher: Policy
+    env: Environment | None
+    observations: Any
+    settings: DistillationSettings
+    seed: int
+    tell: Tell
+    callbacks: Callable[[str], list[Any]] = lambda name: []
+
+    def lesson(self, students: Sequence[Policy]) -> Lesson:
+        """Returns a lesson for students, which goes through time where they remember."""
+        kind = SequenceLesson if self.teacher.states else Lesson
+        return kind(self.teacher, students, self.settings, self.seed)
+
+    def teach(self, lesson: Lesson, what: str, pruner: Pruner | None = None) -> Taught:
+        """Teaches a lesson's students, and returns the best."""
+        return teach(
+            lesson,
+            self.env,
+            pruner=pruner,
+            observations=self.observations,
+            callbacks=self.callbacks(what),
+            progress=lambda done, total, news: self.tell(f"{what}: {news}", done, total),
+        )
+
+
+def copy_of(policy: Policy) -> Policy:
+    """Returns the policy with a model of its own."""
+    model = tf.keras.models.clone_model(policy.model)
+    model.set_weights(policy.model.get_weights())
+    return policy.replace(model=model)
