@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from keras_models import randomized
 
+import tfdrlprune as tp
 from tfdrlprune.structure.folding import fold
 from tfdrlprune.structure.gates import is_gate
 from tfdrlprune.structure.gating import gated
@@ -59,3 +60,21 @@ def test_gates_stay_in_a_quantized_model_and_those_that_are_closed_stay_closed(p
 def test_without_a_config_tfmot_refuses_a_gate_so_the_config_is_what_helps():
     with pytest.raises(RuntimeError, match="not supported"):
         tfmot().quantization.keras.quantize_model(gated(model()).model)
+
+
+@pytest.mark.parametrize("penalty", [None, "l1"])
+def test_gates_masks_and_rounding_work_in_one_fit(penalty):
+    found = gated(model(), penalty, shrinkage=0.01).model
+    found.compile(tf.keras.optimizers.Adam(1e-3), "mse")
+    gates = tp.StructuralPruningCallback(tp.schedules.one_shot(0.5, at=8))
+    masks = tp.PruningCallback(tp.schedules.one_shot(0.5, at=8))
+    rounding = tp.QuantizationCallback(8, data=(X, Y))
+    fitted = found.fit(X, Y, 8, epochs=2, verbose=0, callbacks=[gates, masks, rounding])
+    assert fitted.history["quantized"] == [1.0, 1.0]
+    assert fitted.history["unit_sparsity"][-1] == 0.5
+    masks.strip()
+    kernels = [found.get_layer(name).kernel.numpy() for name in ("a", "b", "out")]
+    assert sum((kernel == 0).sum() for kernel in kernels) == (32 + 48 + 12) // 2
+    small = shrink(found).model
+    assert [small.get_layer(name).units for name in ("a", "b")] == [4, 3]
+    np.testing.assert_allclose(small(X), found(X), atol=1e-5)
