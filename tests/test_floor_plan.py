@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "tfdrlprune"
 
 GROUND = {
-    *("_console", "_tf", "_tf_agents", "_version", "folders"),
+    *("_console", "_tf", "_tf_agents", "_version", "choices", "folders"),
     *("observations", "recipe", "simulation", "specs"),
 }
 # room -> the rooms, or single modules, that it may import beside itself and the ground floor

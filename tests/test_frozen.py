@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 import pytest
-from builders import CHOICE, FORCE, VECTOR, dqn, greedy, ppo, recurrent_dqn
+from builders import FORCE, VECTOR, dqn, greedy, ppo, recurrent_dqn
 from tf_agents.networks import sequential
 from tf_agents.policies import policy_saver
 from tf_agents.policies.greedy_policy import GreedyPolicy
@@ -111,12 +111,6 @@ def test_an_operation_that_tflite_lacks_is_named(tmp_path):
     with pytest.raises(ValueError, match="cannot be converted to TFLite: TFLite has no Digamma"):
         export(policy, tmp_path / "a", observations=OBSERVATIONS)
     assert not (tmp_path / "a").exists()
-
-
-def test_a_policy_that_acts_at_random_is_refused(tmp_path):
-    agent = ppo(VECTOR, CHOICE)
-    with pytest.raises(ValueError, match=r"acts at random \(by the operation .*Save GreedyPolicy"):
-        policies.load_exportable(save(agent.collect_policy, tmp_path / "p"))
 
 
 def test_what_needs_layers_is_refused_in_one_line(tmp_path, capsys):

@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tfdrlprune.choices import Choices
+
 Array = NDArray[Any]
 Bound: TypeAlias = float | int | tuple[float, ...] | None
 
@@ -34,6 +36,26 @@ class ArraySpec:
     dtype: str
     low: Bound = None
     high: Bound = None
+
+    def choices(self) -> Choices:
+        """Returns how many values each number has: what an argmax head chooses from.
+
+        Raises:
+            ValueError: they are no integers between bounds.
+        """
+        if np.dtype(self.dtype).kind not in "iu" or self.low is None or self.high is None:
+            raise ValueError(
+                "An argmax head gives integers between bounds, each the best of its own scores. "
+                f"Received the action: {self}."
+            )
+        size = int(np.prod(self.shape, dtype=int))
+        counts = np.broadcast_to(np.subtract(self.high, self.low) + 1, size)
+        if not size or counts.min() < 1:
+            raise ValueError(
+                "An argmax head chooses from at least one value for each number. Received the "
+                f"action: {self}."
+            )
+        return Choices(tuple(int(count) for count in counts))
 
     def to_json(self) -> dict[str, Any]:
         """Returns the spec as JSON values."""
@@ -147,18 +169,26 @@ def nest_from_json(value: Any) -> Nest:
     return ArraySpec.from_json(value)
 
 
+def compact(values: Any) -> float | tuple[float, ...]:
+    """Returns numbers as floats in C order: as one where all are the same."""
+    items = [float(value) for value in np.ravel(values)]
+    return items[0] if all(item == items[0] for item in items) else tuple(items)
+
+
 @dataclass(frozen=True)
 class Head:
     """How the last layer's outputs become the action.
 
     ``argmax``: the outputs are scores (Q-values or logits); the action is the index of the largest
-    plus ``offset``. ``affine``: the outputs are a mean; the action is ``mean * scale + offset``,
-    then clipped to the action's bounds where it has any. ``tanh``: the same with ``tanh(mean)``.
+    plus ``offset``. The scores for an action of several numbers stand behind each other in C order,
+    as many for each as it has values, and each number is the best of its own. ``affine``: the
+    outputs are a mean; the action is ``mean * scale + offset``, then clipped to the action's bounds
+    where it has any. ``tanh``: the same with ``tanh(mean)``.
 
     Attributes:
         kind: ``"argmax"``, ``"affine"`` or ``"tanh"``.
         scale: one number, or one for each action dimension.
-        offset: likewise; for argmax the first action's number.
+        offset: likewise; for argmax the smallest value of each number.
     """
 
     kind: str
@@ -170,6 +200,11 @@ class Head:
             raise ValueError(
                 f"A head's kind is 'argmax', 'affine' or 'tanh'. Received: kind={self.kind!r}."
             )
+
+    @staticmethod
+    def choosing(action: ArraySpec) -> Head:
+        """Returns the argmax head of an action, which counts from the action's lower bound."""
+        return Head("argmax", offset=compact(0.0 if action.low is None else action.low))
 
     def to_json(self) -> dict[str, Any]:
         """Returns the head as JSON values."""
@@ -200,8 +235,8 @@ class Head:
         """
         dtype = np.dtype(spec.dtype)
         if self.kind == "argmax":
-            chosen: Array = np.argmax(outputs, axis=-1) + int(np.asarray(self.offset))
-            return chosen.astype(dtype).reshape((-1, *spec.shape))
+            chosen = spec.choices().best(outputs) + np.asarray(self.offset).astype(np.int64)
+            return np.asarray(chosen, dtype).reshape((-1, *spec.shape))
         mean = np.tanh(outputs) if self.kind == "tanh" else outputs
         action: Array = mean * np.asarray(self.scale, np.float32) + np.asarray(
             self.offset, np.float32
@@ -209,3 +244,14 @@ class Head:
         if spec.low is not None or spec.high is not None:
             action = np.clip(action, spec.low, spec.high)
         return np.asarray(action, dtype).reshape((-1, *spec.shape))
+
+
+def output_count(head: Head, action: ArraySpec) -> int:
+    """Returns how many outputs a network needs for this head and action.
+
+    Raises:
+        ValueError: an argmax head on an action that is no integers between bounds.
+    """
+    if head.kind == "argmax":
+        return action.choices().total
+    return int(np.prod(action.shape, dtype=int))

@@ -19,6 +19,8 @@ from tf_agents.utils import common
 
 from tfdrlprune.agents.compiled import compiled
 from tfdrlprune.agents.dense_chain import DenseChain, probes, proved_chain
+from tfdrlprune.choices import Choices
+from tfdrlprune.policies.tensor_specs import array_spec
 
 Array = NDArray[Any]
 
@@ -49,6 +51,10 @@ def sample_all(distributions: Any, seed: tf.Tensor) -> Any:
         for index, each in enumerate(tf.nest.flatten(distributions))
     ]
     return tf.nest.pack_sequence_as(distributions, samples)
+
+
+def _unchanged(outputs: Array) -> Array:
+    return outputs
 
 
 class QValues:
@@ -104,8 +110,8 @@ class QValues:
 class Sampler:
     """Actions sampled from a PPO agent's collect policy, in NumPy where that is possible.
 
-    It is for one action that is categorical, or normal with a deviation that is the same in all
-    states, from a chain of Dense layers.
+    It is for one action whose numbers are categorical, or normal with a deviation that is the same
+    in all states, from a chain of Dense layers.
 
     Args:
         agent: a PPO agent.
@@ -117,8 +123,9 @@ class Sampler:
         self._agent, self._network, self._normalizer = agent, network, normalizer
         self._chosen = False
         self._chain: DenseChain | None = None
-        self._transform: Callable[[Array], Array] = lambda outputs: outputs
+        self._transform: Callable[[Array], Array] = _unchanged
         self._deviation: Array | None = None
+        self._choices = Choices((1,))  # of a discrete action, once it is known
         self._parameters = compiled(self._mean_and_deviation, "acting")
         self._sample = compiled(self._sampled, "acting")
 
@@ -141,8 +148,8 @@ class Sampler:
         spec = tf.nest.flatten(self._agent.action_spec)[0]
         if self._deviation is None:
             # The Gumbel-max trick: argmax(logits + noise) is a sample of the categorical.
-            action = np.argmax(outputs + generator.gumbel(size=outputs.shape), axis=-1)
-            action = action.astype(spec.dtype.as_numpy_dtype)
+            action = self._choices.best(outputs + generator.gumbel(size=outputs.shape))
+            action = action.astype(spec.dtype.as_numpy_dtype).reshape((-1, *spec.shape))
         else:
             noise = generator.standard_normal(outputs.shape, dtype=np.float32)
             action = (outputs + self._deviation * noise).reshape((-1, *spec.shape))
@@ -157,8 +164,13 @@ class Sampler:
             mean, deviation = (np.asarray(each) for each in self._mean_and_deviation(leaves))
         except NotImplementedError:  # a distribution without mean or deviation
             return
-        transforms: list[Callable[[Array], Array]] = [lambda outputs: outputs]
-        if normal:
+        transforms: list[Callable[[Array], Array]] = [_unchanged]
+        what_counts: Callable[[Array], Array] = _unchanged
+        if not normal:
+            self._choices = choices = array_spec(spec, "action").choices()
+            mean = mean.reshape((len(mean), *choices.own.shape))[:, choices.own]
+            what_counts = choices.centred  # logits may come normalised
+        else:
             if not np.allclose(deviation, deviation[:1]):
                 return
             self._deviation = deviation[0]
@@ -167,7 +179,7 @@ class Sampler:
             transforms.append(lambda outputs: np.float32(middle) + half * np.tanh(outputs))
         for transform in transforms:
             chain = proved_chain(
-                self._network, self._normalizer, lambda _: mean, leaves, transform, not normal
+                self._network, self._normalizer, lambda _: mean, leaves, transform, what_counts
             )
             if chain is not None:
                 self._chain, self._transform = chain, transform
@@ -175,7 +187,7 @@ class Sampler:
         self._deviation = None
 
     def _mean_and_deviation(self, leaves: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns mean and deviation of a normal, [count, n]; of a categorical, logits twice."""
+        """Returns mean and deviation of a normal, [count, n]; of categoricals, logits twice."""
         policy = self._agent.collect_policy
         state = policy.get_initial_state(tf.shape(leaves[0])[0])
         distribution = tf.nest.flatten(

@@ -16,6 +16,7 @@ from tfdrlprune import observations as _observations
 from tfdrlprune.agents.box_action import BoxAction
 from tfdrlprune.policies.form import Policy, head_in_graph
 from tfdrlprune.policies.model_network import ModelNetwork
+from tfdrlprune.policies.score_rows import shaped_logits
 from tfdrlprune.policies.scores import ExpectedValue
 from tfdrlprune.policies.tensor_specs import array_spec
 from tfdrlprune.specs import ArraySpec
@@ -58,11 +59,12 @@ class CategoricalActor(ModelNetwork):
         name: str = "CategoricalActor",
     ):
         super().__init__(input_tensor_spec, policy, name)
-        self._dtype_of_action = action_spec.dtype
+        self._spec, self._choices = action_spec, policy.action_spec.choices()
 
     def emit(self, outputs: Any) -> Any:
         """Returns the distribution."""
-        return tfp.distributions.Categorical(logits=outputs, dtype=self._dtype_of_action)
+        logits = shaped_logits(outputs, self._choices, self._spec.shape)
+        return tfp.distributions.Categorical(logits=logits, dtype=self._spec.dtype)
 
 
 class NormalActor(ModelNetwork):
@@ -170,12 +172,14 @@ class DeterministicActor(ModelNetwork):
 
 def check_choices(policy: Policy, action_spec: Any) -> None:
     """Raises ValueError unless a policy chooses among as many actions as there are."""
-    own = int(policy.model.output_shape[-1])
-    wanted = int(action_spec.maximum - action_spec.minimum + 1)
-    if policy.head.kind != "argmax" or own != wanted:
+    spec = array_spec(action_spec, "action")
+    wanted, argmax = spec.choices().counts, policy.head.kind == "argmax"
+    own = policy.action_spec.choices().counts if argmax else None
+    if own != wanted or policy.action_spec.shape != spec.shape:
         raise ValueError(
-            f"The environment has {wanted} actions to choose from. Received: a policy with the "
-            f"head {policy.head.kind!r} and {own} outputs."
+            f"The environment has {' x '.join(map(str, wanted))} actions to choose from. Received: "
+            f"a policy with the head {policy.head.kind!r} and the outputs of "
+            f"{policy.action_spec}."
         )
 
 

@@ -16,6 +16,7 @@ from tfdrlprune.agents.environments import action_spec as make_action_spec
 from tfdrlprune.agents.environments import spaces_of
 from tfdrlprune.agents.environments import time_step_spec as make_time_step_spec
 from tfdrlprune.agents.networks import front, initialize_orthogonal
+from tfdrlprune.policies.choice_projection import projection
 from tfdrlprune.policies.form import Policy
 
 
@@ -43,8 +44,8 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
     2016) and runs epochs and minibatches, so the agent is built for one minibatch at a time.
 
     Args:
-        env: registered id, factory or ``gymnasium.Env``; its actions are Discrete, a bounded Box of
-            floats, or a Dict or Tuple of these.
+        env: registered id, factory or ``gymnasium.Env``; its actions are Discrete, MultiDiscrete,
+            MultiBinary, a bounded Box of floats, or a Dict or Tuple of these.
         hidden: units of the tanh layers, of actor and critic each.
         conv: for image observations, (filters, kernel size, stride) of each layer before them;
             uint8 images are scaled to [0, 1]. Several observations are flattened and joined.
@@ -73,8 +74,9 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
     action_spec = make_action_spec(action_space)
     if not all(_is_supported(leaf) for leaf in tf.nest.flatten(action_spec)):
         raise ValueError(
-            "PPO needs Discrete actions, or a Box of floats with bounds. Received: "
-            f"{action_space}. Wrap the environment in an ActionWrapper that gives it one of these."
+            "PPO needs Discrete, MultiDiscrete or MultiBinary actions, or a Box of floats with "
+            f"bounds. Received: {action_space}. Wrap the environment in an ActionWrapper that "
+            "gives it one of these."
         )
     if critic_from is not None and policy is None:
         raise ValueError("critic_from goes with a policy to begin with. Received: policy=None.")
@@ -87,7 +89,7 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
     critic = value_network.ValueNetwork(observation, **arguments)
     if policy is None:
         actor = actor_distribution_network.ActorDistributionNetwork(
-            observation, action_spec, **arguments
+            observation, action_spec, discrete_projection_net=projection, **arguments
         )
     else:
         actor = begun_actor(observation, action_spec, policy, critic_from)
@@ -130,7 +132,7 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
 
 def _is_supported(leaf: Any) -> bool:
     if leaf.dtype.is_integer:
-        return bool(leaf.shape.rank == 0)
+        return True
     if leaf.shape.rank > 1:
         return False  # the projection network of TF-Agents gives vectors only
     largest = leaf.dtype.max  # stands for a bound that is missing

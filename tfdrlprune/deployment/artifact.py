@@ -92,7 +92,10 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the manifest as JSON values, in the order of the documentation."""
-        kind = "discrete" if self.head.kind == "argmax" else "continuous"
+        kind = "continuous"
+        if self.head.kind == "argmax":
+            several = len(self.action.choices().counts) > 1
+            kind = "multi_discrete" if several else "discrete"
         return {
             "format_version": self.format_version,
             "observation": nest_to_json(self.observation),

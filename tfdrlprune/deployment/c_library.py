@@ -11,8 +11,7 @@ import numpy as np
 
 from tfdrlprune.deployment import c_compiler
 from tfdrlprune.deployment.artifact import Manifest, signature_names
-from tfdrlprune.observations import bounds
-from tfdrlprune.specs import Array, flatten
+from tfdrlprune.specs import Array, flatten, output_count
 
 HEADER_FILE = "policy.h"
 SOURCE_FILE = "policy.c"
@@ -48,7 +47,7 @@ class Library:
         names = [] if manifest.state is None else signature_names(manifest.state)
         self._names = ["action", "outputs", *(f"next_{name}" for name in names)]
         self._action = np.zeros((1, *manifest.action.shape), np.float32)
-        self._outputs = np.zeros((1, _output_count(manifest)), np.float32)
+        self._outputs = np.zeros((1, output_count(manifest.head, manifest.action)), np.float32)
         arguments = [*given, state, following] if states else given
         self._act = _bound(held.policy_action, [*arguments, self._action])
         self._score = _bound(held.policy_outputs, [*arguments, self._outputs])
@@ -83,13 +82,6 @@ def load(files: Mapping[str, bytes], manifest: Manifest) -> Library:
         ValueError: it refuses the files.
     """
     return Library(c_compiler.library(files), manifest)
-
-
-def _output_count(manifest: Manifest) -> int:
-    if manifest.head.kind != "argmax":
-        return int(np.prod(manifest.action.shape, dtype=int))
-    low, high = bounds(manifest.action)
-    return int(high[0] - low[0]) + 1
 
 
 def _bound(function: Any, arguments: list[Array]) -> Callable[[], None]:

@@ -29,11 +29,12 @@ class Comparison:
         recorded: whether they were recorded; else they were drawn from the specs.
         agreement: fraction of equal actions; for a continuous head, of actions within 1 % of the
             action's range in every dimension.
-        output_deviation: largest difference of an output; scores are centred over actions first
-            where the precision has centred them in the file.
+        output_deviation: largest difference of an output; scores are centred first, over the
+            values of each number, where the precision has centred them in the file.
         action_deviation: largest difference of an action, in the environment's units; 0 for argmax.
         noise: root mean square of the outputs' differences, divided by that of the outputs
-            themselves about their mean (over actions for scores, over observations for means).
+            themselves about their mean (of scores over the values of each number, of means over
+            the observations).
         outputs: of the file, [count, n].
         actions: of the file, [count, *action.shape].
     """
@@ -66,11 +67,11 @@ def compare(policy: Policy, file: FilePolicy, leaves: list[Array], *, recorded: 
             f"{len(outputs)} observations, so it is not written. Export with precision='float32'."
         )
     argmax = policy.head.kind == "argmax"
-    axis = 1 if argmax else 0
     got, want = outputs.astype(np.float64), wanted.astype(np.float64)
+    about = policy.action_spec.choices().centred(want) if argmax else want - want.mean(axis=0)
     if argmax and file.manifest.precision != "float32":
-        got, want = got - got.mean(1, keepdims=True), want - want.mean(1, keepdims=True)
-    signal = np.sqrt(np.mean((want - want.mean(axis, keepdims=True)) ** 2))
+        got, want = policy.action_spec.choices().centred(got), about
+    signal = np.sqrt(np.mean(about**2))
     off = np.abs(np.asarray(actions, np.float64) - wanted_actions)
     equal = off == 0 if argmax else off <= 0.01 * _span(policy, wanted_actions)
     return Comparison(
@@ -111,10 +112,12 @@ def _check_exact(policy: Policy, comparison: Comparison, wanted: Array) -> None:
     tolerance = _EXACT * max(1.0, float(np.abs(wanted).max()))
     wanted_actions = policy.head.action(wanted, policy.action_spec)
     if policy.head.kind == "argmax":
-        rows = np.arange(len(wanted))
-        index = comparison.actions.reshape(-1).astype(int) - int(np.asarray(policy.head.offset))
+        choices = policy.action_spec.choices()
+        index = comparison.actions.reshape(len(wanted), -1).astype(int)
+        chosen = choices.taken(wanted, index - np.asarray(policy.head.offset).astype(int))
         # Where two scores are equal to rounding, either action is right.
-        unequal = int(np.sum(wanted.max(axis=1) - wanted[rows, index] > 2 * tolerance))
+        lost = choices.rows(wanted).max(axis=-1) - chosen
+        unequal = int(np.sum((lost > 2 * tolerance).any(axis=1)))
     else:
         span = np.maximum(1.0, _span(policy, wanted_actions))
         off = np.abs(comparison.actions.astype(np.float64) - wanted_actions)

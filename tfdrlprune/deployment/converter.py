@@ -205,7 +205,8 @@ def centred(policy: Policy, observations: list[Array]) -> Policy:
     Q-values near 100 that differ by 0.3 between actions are one and the same number in int8. What
     all actions have in common decides nothing, so it is taken out of the last layer: the mean
     over actions of every kernel row without zeros (a row with pruned weights keeps them), and
-    from the bias what is then left on average over the observations.
+    from the bias what is then left on average over the observations. Of an action of several
+    numbers, each for itself.
 
     Returns:
         The policy itself where the head is no argmax or the last layer is not a linear Dense.
@@ -219,11 +220,12 @@ def centred(policy: Policy, observations: list[Array]) -> Policy:
     result = policy.replace(model=copy)
     layer = copy.get_layer("outputs")
     kernel, bias = layer.get_weights()
-    full = np.all(kernel != 0, axis=1, keepdims=True)
-    kernel = kernel - np.where(full, kernel.mean(axis=1, keepdims=True), 0)
+    choices = policy.action_spec.choices()
+    full = choices.means(kernel != 0) == 1
+    kernel = kernel - np.where(full, choices.means(kernel), 0)
     layer.set_weights([kernel.astype(np.float32), bias])
-    outputs = result.batch_outputs(observations)
-    layer.set_weights([kernel.astype(np.float32), (bias - outputs.mean()).astype(np.float32)])
+    left = choices.means(result.batch_outputs(observations).mean(axis=0))
+    layer.set_weights([kernel.astype(np.float32), (bias - left).astype(np.float32)])
     return result
 
 

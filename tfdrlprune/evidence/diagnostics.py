@@ -14,6 +14,7 @@ import numpy as np
 
 from tfdrlprune import observations as _observations
 from tfdrlprune import runtime
+from tfdrlprune.choices import Choices
 from tfdrlprune.deployment import artifact
 from tfdrlprune.evidence.bounding.boxes import batch
 from tfdrlprune.evidence.bounding.pairs import check_pair
@@ -50,7 +51,8 @@ class Flips:
     """States in which an argmax head chooses another action than the baseline, and what it costs.
 
     The loss in a state is the baseline's score of its own choice minus its score of the
-    candidate's, in the scores' units; 0 where both choose the same. Relative losses are in units of
+    candidate's, in the scores' units; 0 where both choose the same. The score of an action of
+    several numbers is the sum of theirs. Relative losses are in units of
     ``gap_mean``, so 1 is the price of taking the second best action in an average state. They are
     None where the baseline never prefers one action to another.
 
@@ -105,8 +107,9 @@ class Diagnostics:
         deviation: of continuous actions; None for an argmax head.
         outputs: how far the raw outputs are apart, the farthest output of each state counting, in
             their own units.
-        centred_outputs: the same after each state's mean score is taken from its scores, which
-            decides nothing, and which the exporter changes for int8; None for continuous actions.
+        centred_outputs: the same after each state's mean score is taken from its scores (of several
+            numbers each by itself), which decides nothing, and which the exporter changes for int8;
+            None for continuous actions.
     """
 
     count: int
@@ -147,8 +150,10 @@ def diagnose(candidate: runtime.Policy, baseline: runtime.Policy, observations: 
     discrete = baseline.manifest.head.kind == "argmax"
     flips = deviation = centred = None
     if discrete:
-        flips = _flips(_indices(actions, candidate), _indices(others, baseline), theirs)
-        centred = _apart(*(each - each.mean(axis=1, keepdims=True) for each in (ours, theirs)))
+        choices = baseline.manifest.action.choices()
+        chosen = _indices(actions, candidate), _indices(others, baseline)
+        flips = _flips(*chosen, theirs, choices)
+        centred = _apart(*map(choices.centred, (ours, theirs)))
     else:
         deviation = _deviation(actions, others, baseline.manifest)
     return Diagnostics(
@@ -191,22 +196,30 @@ def _ranges(others: Array, manifest: artifact.Manifest) -> Array:
 
 
 def _indices(actions: Array, policy: runtime.Policy) -> Array:
-    """Returns the index of the chosen score, [count]: an argmax head gives a single integer."""
-    offset = int(np.asarray(policy.manifest.head.offset).ravel()[0])
-    indices: Array = actions.reshape(len(actions)).astype(np.int64) - offset
+    """Returns the index of the chosen score of each number of the action, [count, numbers]."""
+    offset = np.asarray(policy.manifest.head.offset).astype(np.int64)
+    indices: Array = actions.reshape(len(actions), -1).astype(np.int64) - offset
     return indices
 
 
-def _flips(ours: Array, theirs: Array, scores: Array) -> Flips:
-    """Returns what other choices cost by the baseline's scores, [count, actions]."""
-    states = np.arange(len(scores))
+def _flips(ours: Array, theirs: Array, scores: Array, choices: Choices) -> Flips:
+    """Returns what other choices cost by the baseline's scores.
+
+    Args:
+        ours: the candidate's indices, [count, numbers].
+        theirs: the baseline's.
+        scores: the baseline's, [count, scores].
+        choices: of the action.
+    """
     # Both of a tie are the best: what argmax takes of them costs nothing, and never less.
-    loss = np.maximum(scores[states, theirs] - scores[states, ours], 0.0)
-    best = np.sort(scores, axis=1)
-    gap = float((best[:, -1] - best[:, -2]).mean()) if scores.shape[1] > 1 else 0.0
+    apart = choices.taken(scores, theirs) - choices.taken(scores, ours)
+    loss = np.maximum(apart, 0.0).sum(axis=1)
+    # The second best action differs in one number.
+    gaps = choices.gaps(scores).min(axis=1)
+    gap = float(gaps.mean()) if np.isfinite(gaps).all() else 0.0
     mean, largest = float(loss.mean()), float(loss.max())
     return Flips(
-        share=float((ours != theirs).mean()),
+        share=float((ours != theirs).any(axis=1).mean()),
         gap_mean=gap,
         loss_mean=mean,
         loss_largest=largest,

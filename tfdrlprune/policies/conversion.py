@@ -222,7 +222,7 @@ def _candidates(
     if isinstance(network, ModelNetwork):
         head = network.head
         if head.kind == "argmax":
-            head = Head("argmax", offset=_first(action))
+            head = Head.choosing(action)
         return [Policy(copied(network.model), head, nest, action, source)]
     steps, squash = unsquashed(steps_of(network))
     if support is not None:
@@ -254,7 +254,7 @@ def _proved(candidates: list[Policy], expected: Array, leaves: list[Array]) -> P
 
 def _head(network: Any, action: ArraySpec, own: ArraySpec) -> Head:
     if np.dtype(own.dtype).kind in "iu":
-        return Head("argmax", offset=_first(action))
+        return Head.choosing(action)
     from tfdrlprune.policies.steps import has_projection, projection_of
     from tf_agents.agents.sac import tanh_normal_projection_network  # isort: skip
     from tf_agents.networks import normal_projection_network  # isort: skip
@@ -297,15 +297,12 @@ def _check_actions(action: ArraySpec, own: ArraySpec) -> None:
     )
 
 
-def _shift(action: ArraySpec, own: ArraySpec) -> int:
+def _shift(action: ArraySpec, own: ArraySpec) -> Array:
+    """Returns what is added to the agent's action to make it the environment's, [*shape]."""
     if np.dtype(own.dtype).kind not in "iu":
-        return 0
-    return int(_first(action) - _first(own))
-
-
-def _first(action: ArraySpec) -> float:
-    """Returns the number of a discrete action's first choice."""
-    return float(_observations.bounds(action)[0][0])
+        return np.zeros((), np.int64)
+    lows = [_observations.bounds(each)[0].astype(np.int64) for each in (action, own)]
+    return np.reshape(lows[0] - lows[1], action.shape)
 
 
 def _single(spec: Any) -> Any:

@@ -24,6 +24,7 @@ from tfdrlprune.folders import atomic_folder
 from tfdrlprune.policies import normalizer
 from tfdrlprune.policies.keras_safety import configs, refuse_code
 from tfdrlprune.policies.running import arrays, episode, rows
+from tfdrlprune.policies.score_rows import score_rows
 from tfdrlprune.specs import (
     Array,
     ArraySpec,
@@ -33,6 +34,7 @@ from tfdrlprune.specs import (
     map_nest,
     nest_from_json,
     nest_to_json,
+    output_count,
 )
 
 MODEL_FILE = "policy.keras"
@@ -48,7 +50,8 @@ class Policy:
         model: functional; its inputs are a list (one tensor if there is one) in the order of
             ``flatten(observation_spec)``, named as those leaves, each [batch, *shape] in the
             spec's dtype; its one output, named ``outputs``, is float32 [batch, n]: scores for an
-            argmax head, else the mean in C order of the action's shape. The observation
+            argmax head (of several numbers, those of all behind each other), else the mean in C
+            order of the action's shape. The observation
             normaliser is one of its layers. With a state there are further inputs, named as its
             leaves, and further outputs, ``next_`` and that name, in this order.
         head: how the outputs become the action.
@@ -279,30 +282,15 @@ def is_saved_policy(path: Path) -> bool:
     return (path / FORM_FILE).is_file() and (path / MODEL_FILE).is_file()
 
 
-def output_count(head: Head, action: ArraySpec) -> int:
-    """Returns how many outputs a model needs for this head and action.
-
-    Raises:
-        ValueError: an argmax head on an action that is not one bounded integer.
-    """
-    size = int(np.prod(action.shape, dtype=int))
-    if head.kind != "argmax":
-        return size
-    if size != 1 or action.low is None or action.high is None:
-        raise ValueError(
-            f"An argmax head gives one integer between two bounds. Received the action: {action}."
-        )
-    low, high = _observations.bounds(action)
-    return int(high[0] - low[0]) + 1
-
-
 def head_in_graph(head: Head, outputs: Any, spec: ArraySpec) -> Any:
     """Returns what ``head.action(outputs, spec)`` returns, as TensorFlow operations."""
     shape = [-1, *spec.shape]
     if head.kind == "argmax":
         # In 32 bits where that is the action's own: tflite-micro has no other.
         index = tf.int32 if spec.dtype == "int32" else tf.int64
-        chosen = tf.argmax(outputs, axis=-1, output_type=index) + int(np.asarray(head.offset))
+        rows = score_rows(outputs, spec.choices())
+        offset = np.asarray(head.offset).astype(index.as_numpy_dtype)
+        chosen = tf.argmax(rows, axis=-1, output_type=index) + offset
         return tf.reshape(tf.cast(chosen, spec.dtype), shape)
     mean = tf.tanh(outputs) if head.kind == "tanh" else outputs
     action = mean * np.asarray(head.scale, np.float32) + np.asarray(head.offset, np.float32)

@@ -9,16 +9,16 @@ from typing import Any
 
 from tfdrlprune._tf import tf
 
-from tfdrlprune import observations as _observations
 from tfdrlprune.policies import saved_model
-from tfdrlprune.policies.form import Policy, output_count
-from tfdrlprune.policies.graph import Graph, head_of
+from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.graph import Graph
+from tfdrlprune.policies.graph_head import head_of
+from tfdrlprune.policies.modes import RANDOM
 from tfdrlprune.policies.one_step import one_step
 from tfdrlprune.policies.saved_model import SavedModel
 from tfdrlprune.policies.signature import Signature
-from tfdrlprune.specs import ArraySpec, Head, Nest, flatten
+from tfdrlprune.specs import ArraySpec, Head, Nest, compact, flatten, output_count
 
-_RANDOM = ("Multinomial", "Random", "StatelessMultinomial", "StatelessRandom")
 CANNOT = (
     "It runs, and is converted, as it is: it cannot be pruned, shrunk, distilled into, or trained, "
     "its zeros are not counted, and quantization does not spare an observation normaliser in it."
@@ -137,7 +137,7 @@ def freeze(saved: SavedModel, reason: str) -> FrozenPolicy:
         )
     signature = one_step(saved.signature)
     definition = signature.function.graph.as_graph_def()
-    noisy = [node.op for node in definition.node if node.op.startswith(_RANDOM)]
+    noisy = [node.op for node in definition.node if node.op.startswith(RANDOM)]
     if noisy:
         raise ValueError(
             f"The policy in {saved.path} acts at random (by the operation {noisy[0]}), and a "
@@ -163,7 +163,7 @@ def _ends(saved: SavedModel, graph: Graph, signature: Signature) -> list[tuple[H
     head, last = head_of(graph, graph.node(signature.outputs["action"]))
     scores = tensor(f"{last.name}:0")
     if head.kind == "argmax":
-        head = Head("argmax", offset=float(_observations.bounds(saved.action)[0][0]))
+        head = Head.choosing(saved.action)
     fits = scores.dtype == tf.float32 and scores.shape.num_elements() is not None
     try:
         fits = fits and scores.shape.num_elements() == output_count(head, saved.action)
@@ -172,7 +172,7 @@ def _ends(saved: SavedModel, graph: Graph, signature: Signature) -> list[tuple[H
     if fits and head.kind != "affine":
         found.append((head, scores))
     action = tensor(signature.outputs["action"])
-    return [*found, (Head("affine", offset=float(saved.shift)), action)]
+    return [*found, (Head("affine", offset=compact(saved.shift)), action)]
 
 
 def _policy(
@@ -192,7 +192,7 @@ def _policy(
         [spec.name for spec in states],
         output_count(head, saved.action),
     )
-    source = f"SavedModel {saved.path}, as it is"
+    source = f"SavedModel {saved.path}{saved.form}, as it is"
     return FrozenPolicy(
         model, head, saved.observation, saved.action, source, tuple(states) or None, reason
     )

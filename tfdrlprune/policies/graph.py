@@ -1,4 +1,4 @@
-"""A frozen TensorFlow graph, read: its nodes, its constants, and how it ends in an action."""
+"""A frozen TensorFlow graph, read: its nodes, its constants, and what parts of it compute."""
 
 from __future__ import annotations
 
@@ -8,19 +8,8 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 
-from tfdrlprune.specs import Array, Head
+from tfdrlprune.specs import Array
 
-# What TFP's Deterministic and the policy wrap around an action without changing its numbers.
-_PACKAGING = (
-    "BroadcastTo",
-    "Cast",
-    "ExpandDims",
-    "Identity",
-    "Reshape",
-    "Snapshot",
-    "Squeeze",
-    "StopGradient",
-)
 # Arrays of one number, in the shape of another.
 _LIKE = {"OnesLike": 1.0, "ZerosLike": 0.0}
 _IDENTITIES = ("Identity", "Snapshot", "StopGradient")
@@ -57,6 +46,7 @@ class Graph:
             lambda: tf.import_graph_def(definition, name=""), signature=[]
         )
         self._prune = wrapped.prune
+        self._placeholders = {name for name, node in self.nodes.items() if node.op == "Placeholder"}
 
     def node(self, name: str) -> Any:
         """Returns the node that makes a tensor: behind an IdentityN, as inlined calls leave one."""
@@ -123,7 +113,15 @@ class Graph:
             return np.asarray(_LIKE[node.op])
         name = f"{node.name}:{index}"
         if name not in self._constants:
-            self._constants[name] = np.asarray(self._prune([], name)())
+            # Of the inputs no more than the shape can matter; one step has a batch of one.
+            given = [self.nodes[each] for each in self._placeholders & self.needs(node)]
+            shapes = [self.shapes[each.name] for each in given]
+            zeros = [
+                tf.zeros(shape, each.attr["dtype"].type)
+                for each, shape in zip(given, shapes, strict=True)
+            ]
+            pruned = self._prune([f"{each.name}:0" for each in given], name)
+            self._constants[name] = np.asarray(pruned(*zeros))
         return self._constants[name]
 
     def through(self, node: Any) -> Any:
@@ -144,11 +142,12 @@ class Graph:
         """Returns the node whose numbers a node gives in another shape, in the same order."""
         while True:
             node = self.through(node)
-            if node.op not in SHAPING or not self._keeps_order(node):
+            if node.op not in SHAPING or not self.keeps_order(node):
                 return node
             node = self.inputs(node)[0]
 
-    def _keeps_order(self, node: Any) -> bool:
+    def keeps_order(self, node: Any) -> bool:
+        """Tells whether an operation of `SHAPING` leaves the numbers in their order."""
         if node.op in ("ExpandDims", "Reshape", "Squeeze"):
             return True
         source, *rest = self.inputs(node)
@@ -164,38 +163,21 @@ class Graph:
     def split(self, node: Any) -> tuple[Any, Array] | None:
         """Returns the moving input and the constant one of an operation that has just these."""
         first, second = (self.through(part) for part in self.inputs(node))
+        if node.op in ("Add", "AddV2"):
+            # A sample's noise, of which the mode is taken.
+            for one, other in ((first, second), (second, first)):
+                if self._vanishes(one) and self.moves(other):
+                    return other, np.zeros(())
         if self.moves(first) and not self.moves(second):
             return first, self.constant(second)
         if self.moves(second) and not self.moves(first):
             return second, self.constant(first)
         return None
 
-
-def head_of(graph: Graph, action: Any) -> tuple[Head, Any]:
-    """Returns the head of a policy's graph, and the node that makes the scores or means.
-
-    Walks backward from the action over packaging and clipping to an ArgMax, or to a tanh under
-    scale and offset. What is neither is taken as a mean. Whoever calls it compares the result with
-    the graph, so a wrong guess is refused and not used.
-    """
-    node = _unclipped(graph, action)
-    if node.op == "ArgMax":
-        return Head("argmax"), _unpacked(graph, graph.inputs(node)[0])
-    scale, offset, inner = np.ones(()), np.zeros(()), node
-    while (
-        parts := graph.split(inner) if inner.op in ("Add", "AddV2", "Mul") else None
-    ) is not None:
-        # So far the action is scale * inner + offset, and inner is one operation more.
-        if inner.op == "Mul":
-            scale = scale * parts[1]
-        else:
-            offset = offset + scale * parts[1]
-        inner = _unpacked(graph, parts[0])
-    if inner.op == "ArgMax":  # a choice that was shifted to its first number
-        return Head("argmax"), _unpacked(graph, graph.inputs(inner)[0])
-    if inner.op == "Tanh":
-        return Head("tanh", _plain(scale), _plain(offset)), _unpacked(graph, graph.inputs(inner)[0])
-    return Head("affine"), node
+    def _vanishes(self, node: Any) -> bool:
+        """Tells whether a node is what moves times a constant of zeros."""
+        parts = self.split(node) if node.op == "Mul" else None
+        return parts is not None and not parts[1].any()
 
 
 def affine(graph: Graph, node: Any) -> tuple[Any, Array, Array]:
@@ -247,22 +229,3 @@ def mean_parts(graph: Graph, node: Any) -> tuple[Any, Array] | None:
     if parts[0].op != "Softmax" or logits.op != "Reshape":
         return None
     return graph.inputs(logits)[0], parts[1].ravel()
-
-
-def _unpacked(graph: Graph, node: Any) -> Any:
-    while (inner := graph.through(node)).op in _PACKAGING:
-        node = graph.inputs(inner)[0]
-    return inner
-
-
-def _unclipped(graph: Graph, node: Any) -> Any:
-    node = _unpacked(graph, node)
-    while node.op == "ClipByValue" or (node.op in ("Maximum", "Minimum") and graph.split(node)):
-        parts = graph.split(node)
-        node = _unpacked(graph, graph.inputs(node)[0] if parts is None else parts[0])
-    return node
-
-
-def _plain(value: Any) -> float | tuple[float, ...]:
-    items = [float(item) for item in np.ravel(value)]
-    return items[0] if all(item == items[0] for item in items) else tuple(items)

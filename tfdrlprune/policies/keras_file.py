@@ -10,7 +10,6 @@ from typing import Any
 
 from tfdrlprune._tf import tf, tfmot
 
-from tfdrlprune import observations as _observations
 from tfdrlprune.policies import wrappers
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.keras_safety import configs, refuse_code
@@ -54,7 +53,7 @@ def load_policy(
                 f"The Keras model {path} does not say how its outputs become the action. Give "
                 "head=Head('affine') if they are the action itself, or Head('tanh', scale, offset)."
             )
-        head = Head("argmax", offset=float(_observations.bounds(action)[0][0]))
+        head = Head.choosing(action)
     found = list(configs(Path(path)))
     for config in found:
         refuse_code(config, path, custom_objects or ())

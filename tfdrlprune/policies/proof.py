@@ -34,7 +34,7 @@ def prove(
     if not np.isfinite(outputs).all():
         raise ValueError(f"{what} gives NaN or infinity on random observations.")
     if policy.head.kind == "argmax":
-        _prove_choices(policy, outputs, expected.reshape(count), what)
+        _prove_choices(policy, outputs, expected.reshape(count, -1), what)
         return
     actions = policy.head.action(outputs, policy.action_spec).astype(np.float64)
     if actions.shape != expected.shape:
@@ -58,15 +58,20 @@ def prove(
 
 
 def _prove_choices(policy: Policy, outputs: Array, expected: Array, what: str) -> None:
-    index = expected.astype(int) - int(np.asarray(policy.head.offset))
-    valid = (index >= 0) & (index < outputs.shape[1])
-    best = outputs.max(axis=-1)
-    chosen = outputs[np.arange(len(index)), np.where(valid, index, 0)]
+    """Raises unless the outputs choose as expected, [count, numbers]."""
+    choices = policy.action_spec.choices()
+    if expected.shape[1] != len(choices.counts):
+        raise ValueError(
+            f"{what} gives actions of {len(choices.counts)} numbers. Expected: {expected.shape[1]}."
+        )
+    index = expected.astype(int) - np.asarray(policy.head.offset).astype(int)
+    valid = (index >= 0) & (index < np.array(choices.counts))
+    best = choices.rows(outputs).max(axis=-1)
     # Two scores that are equal to rounding may fall either way.
-    gap = best - chosen
+    gap = best - choices.taken(outputs, np.where(valid, index, 0))
     wrong = ~valid | (gap > _TOLERANCE * np.maximum(1.0, np.abs(best)))
     if wrong.any():
         raise ValueError(
-            f"{what} acts differently: {int(wrong.sum())} of {len(index)} actions, by a score of "
-            f"up to {gap.max():.3g}."
+            f"{what} acts differently: {int(wrong.any(axis=1).sum())} of {len(index)} actions, by "
+            f"a score of up to {gap.max():.3g}."
         )

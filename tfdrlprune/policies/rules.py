@@ -1,7 +1,7 @@
 """The operations of a frozen graph as Keras layers.
 
 To know a further operation, write a function from (rebuilder, node) to a Keras tensor and name it
-in `RULES`. For a further way to end in an action, see `graph.head_of`.
+in `RULES`. For a further way to end in an action, see `graph_head.head_of`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tfdrlprune.policies.graph import (
     dueling_parts,
     mean_parts,
 )
+from tfdrlprune.policies.modes import RANDOM
 from tfdrlprune.policies.normalizer import ObservationNormalizer
 from tfdrlprune.policies.scores import Duel, ExpectedValue
 from tfdrlprune.policies.unrolling import Unrolled
@@ -88,6 +89,11 @@ class Rebuilder:
 
 def unknown(node: Any, why: str = "") -> ValueError:
     """Returns the error for a node that cannot be rebuilt."""
+    if node.op.startswith(RANDOM):
+        return ValueError(
+            f"The policy acts at random (by the operation {node.op}), and its mode is not known. "
+            "Save GreedyPolicy(agent.policy) by PolicySaver."
+        )
     return ValueError(
         f"The operation {node.op} ({node.name}) of the SavedModel cannot be rebuilt as a Keras "
         f"layer{why}. Build the policy from the agent (policies.from_agent), its checkpoint "

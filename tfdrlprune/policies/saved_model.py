@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import Any
 
 from tfdrlprune._tf import tf
 
+import numpy as np
+
 from tfdrlprune import observations as _observations
 from tfdrlprune._console import silent
 from tfdrlprune.policies.cells import cells_of
 from tfdrlprune.policies.drawing import draw
 from tfdrlprune.policies.form import Policy
-from tfdrlprune.policies.graph import Graph, head_of
+from tfdrlprune.policies.graph import Graph
+from tfdrlprune.policies.graph_head import head_of
 from tfdrlprune.policies.one_step import one_step
 from tfdrlprune.policies.proof import prove
 from tfdrlprune.policies.rules import Rebuilder
@@ -22,8 +26,9 @@ from tfdrlprune.policies.signature import Signature
 from tfdrlprune.policies.signature_file import read_signature
 from tfdrlprune.policies.specs_file import SPECS_FILE, read_specs
 from tfdrlprune.policies.unrolling import state_spec
-from tfdrlprune.specs import ArraySpec, Head, Nest, flatten
+from tfdrlprune.specs import Array, ArraySpec, Head, Nest, flatten
 
+_log = logging.getLogger("tfdrlprune")
 _PROOF_SIZE = 1000
 _EPISODES = 20  # with a state
 
@@ -38,7 +43,7 @@ class SavedModel:
         keys: of the observation's leaves in the signature, in the order of the specs.
         observation: specs.
         action: the environment's own spec.
-        shift: what is added to the signature's action to make it the environment's.
+        shift: what is added to the signature's action to make it the environment's, [*shape].
     """
 
     path: Path
@@ -46,7 +51,12 @@ class SavedModel:
     keys: tuple[str, ...]
     observation: Nest
     action: ArraySpec
-    shift: int
+    shift: Array
+
+    @property
+    def form(self) -> str:
+        """What became of a policy that samples, for people to read behind its path."""
+        return ", by its mode" if self.signature.sampled else ""
 
     def prove(self, policy: Policy) -> None:
         """Raises ValueError, which says how far off, unless a policy acts as the SavedModel does.
@@ -92,6 +102,13 @@ def read(
 ) -> SavedModel:
     """Returns what is in a SavedModel folder, checked against the specs; see `load_policy`."""
     signature = read_signature(path)
+    if signature.sampled:
+        _log.warning(
+            "The policy in %s samples its action (by %s). Its mode is taken: the likeliest action, "
+            "as GreedyPolicy gives it.",
+            path,
+            ", ".join(signature.sampled),
+        )
     saved = read_specs(Path(path))
     own = action or (saved[1] if saved else None)
     nest = observation or (saved[0] if saved else None)
@@ -101,7 +118,7 @@ def read(
             f"(--env), or observation=... (for {signature.leaves()}) and action=..."
         )
     keys = _keys(signature, nest, path)
-    shift = 0 if saved is None else _shift(own, saved[1])
+    shift = _shift(own, own if saved is None else saved[1])
     return SavedModel(Path(path), signature, tuple(keys), nest, own, shift)
 
 
@@ -151,14 +168,14 @@ def _rebuilt(saved: SavedModel) -> Policy:
     build = Rebuilder(graph, by_name, last, cells)
     outputs = build.tensor(last)
     if head.kind == "argmax":
-        head = Head("argmax", offset=float(_observations.bounds(saved.action)[0][0]))
+        head = Head.choosing(saved.action)
     inputs, results = [*inputs, *build.recurrence.inputs], [outputs, *build.recurrence.outputs]
     model = tf.keras.Model(
         inputs if len(inputs) > 1 else inputs[0],
         results if len(results) > 1 else results[0],
         name="policy",
     )
-    source = f"SavedModel {saved.path}"
+    source = f"SavedModel {saved.path}{saved.form}"
     return Policy(model, head, saved.observation, saved.action, source, state_spec(model))
 
 
@@ -180,10 +197,10 @@ def _following(graph: Graph, signature: Signature, last: Any) -> dict[str, Any]:
     return {name: node for name, node in every.items() if name in found}
 
 
-def _shift(own: ArraySpec, saved: ArraySpec) -> int:
-    """Returns what is added to the SavedModel's action to make it the environment's."""
+def _shift(own: ArraySpec, saved: ArraySpec) -> Array:
+    """Returns what is added to the SavedModel's action to make it the environment's, [*shape]."""
     discrete = saved.dtype.startswith(("int", "uint")) and own.dtype.startswith(("int", "uint"))
     if not discrete or own.low is None or saved.low is None:
-        return 0
-    low, first = (_observations.bounds(spec)[0] for spec in (own, saved))
-    return int(low[0] - first[0])
+        return np.zeros((), np.int64)
+    low, first = (_observations.bounds(spec)[0].astype(np.int64) for spec in (own, saved))
+    return np.reshape(low - first, own.shape)

@@ -27,12 +27,14 @@ class Signature:
         outputs: tensor names by key: ``action``, then leaves of the state, such as ``state/0``
             (``state`` where it has just one).
         definition: the graph before its calls were inlined, with functions and loops.
+        sampled: by which operations the policy drew its action, of which this is the mode.
     """
 
     function: Any
     keys: tuple[str, ...]
     outputs: dict[str, str]
     definition: Any = None
+    sampled: tuple[str, ...] = ()
 
     def leaves(self) -> list[str]:
         """Returns the keys that belong to the observation, in the signature's order."""

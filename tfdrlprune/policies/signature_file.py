@@ -8,6 +8,7 @@ from typing import Any
 
 from tfdrlprune._tf import tf
 
+from tfdrlprune.policies.modes import take_modes
 from tfdrlprune.policies.signature import Signature
 
 _BINARY, _TEXT = "saved_model.pb", "saved_model.pbtxt"
@@ -20,6 +21,8 @@ def is_saved_model(path: Path) -> bool:
 
 def read_signature(path: str | os.PathLike[str]) -> Signature:
     """Returns the frozen ``action`` signature of a SavedModel.
+
+    Of a policy that samples its action, the mode.
 
     Read as TensorFlow 1 reads it: graph, variables and signatures, and nothing else.
     `tf.saved_model.load` also revives Python objects, and refuses files whose TypeSpecs are
@@ -44,6 +47,7 @@ def read_signature(path: str | os.PathLike[str]) -> Signature:
     except Exception as error:  # protobuf and TensorFlow raise many kinds on a damaged file
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
         raise ValueError(f"The SavedModel {path} cannot be loaded: {reason}.") from error
+    sampled = take_modes(definition)
     kept = {node.name for node in definition.node}
     inputs = {
         key: info.name
@@ -56,7 +60,7 @@ def read_signature(path: str | os.PathLike[str]) -> Signature:
     tensor = function.graph.get_tensor_by_name
     results = [tensor(name) for name in outputs.values()]
     frozen = inlined(function, [tensor(name) for name in inputs.values()], results)
-    return Signature(frozen, tuple(inputs), outputs, definition)
+    return Signature(frozen, tuple(inputs), outputs, definition, sampled)
 
 
 def inlined(function: Any, inputs: list[Any], outputs: list[Any]) -> Any:

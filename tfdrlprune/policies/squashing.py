@@ -10,7 +10,7 @@ import numpy as np
 
 from tfdrlprune import observations as _observations
 from tfdrlprune.policies.wrappers import inner
-from tfdrlprune.specs import Array, ArraySpec, Head
+from tfdrlprune.specs import ArraySpec, Head, compact
 
 
 def squash_head(own: ArraySpec) -> Head:
@@ -22,7 +22,7 @@ def squash_head(own: ArraySpec) -> Head:
     low, high = _observations.bounds(own)
     if not np.isfinite(high - low).all():
         raise ValueError(f"An action is squashed to its bounds, and {own} has none.")
-    return Head("tanh", scale=_compact((high - low) / 2), offset=_compact((high + low) / 2))
+    return Head("tanh", scale=compact((high - low) / 2), offset=compact((high + low) / 2))
 
 
 def unsquashed(steps: list[Any]) -> tuple[list[Any], Head | None]:
@@ -39,10 +39,5 @@ def unsquashed(steps: list[Any]) -> tuple[list[Any], Head | None]:
     linear = tf.keras.layers.Dense(layer.units, use_bias=layer.use_bias, name=layer.name)
     linear.build(layer.kernel.shape[:1])
     linear.set_weights(weights)
-    head = Head("tanh", *(_compact(np.ravel(v)) for v in (steps[-1].scale, steps[-1].offset)))
+    head = Head("tanh", *(compact(np.ravel(v)) for v in (steps[-1].scale, steps[-1].offset)))
     return [*steps[:-2], linear], head
-
-
-def _compact(values: Array) -> float | tuple[float, ...]:
-    items = [float(value) for value in values]
-    return items[0] if all(item == items[0] for item in items) else tuple(items)

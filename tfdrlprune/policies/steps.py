@@ -23,6 +23,7 @@ from tf_agents.networks import (
     sequential,
 )
 
+from tfdrlprune.policies.choice_projection import ChoiceProjectionNetwork
 from tfdrlprune.policies.dueling import DuelingQNetwork
 from tfdrlprune.policies.refusal import refusal
 from tfdrlprune.policies.scores import Duel
@@ -136,6 +137,8 @@ def projection_of(actor: Any) -> Any:
 def _projection_layer(projection: Any) -> Any:
     if isinstance(projection, categorical_projection_network.CategoricalProjectionNetwork):
         return projection._projection_layer
+    if isinstance(projection, ChoiceProjectionNetwork):
+        return projection.layer
     if isinstance(projection, normal_projection_network.NormalProjectionNetwork):
         return projection._means_projection_layer
     if isinstance(projection, tanh_normal_projection_network.TanhNormalProjectionNetwork):

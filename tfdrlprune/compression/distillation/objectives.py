@@ -14,8 +14,10 @@ from tfdrlprune._tf import tf
 import numpy as np
 from numpy.typing import NDArray
 
+from tfdrlprune.choices import Choices
 from tfdrlprune.observations import bounds
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.score_rows import centred, logit_rows
 from tfdrlprune.recipe.checks import check_choice
 from tfdrlprune.recipe.teaching import CONTINUOUS_LOSSES, DISCRETE_LOSSES
 
@@ -29,43 +31,50 @@ _LEAST_SPREAD = 0.01
 class CrossEntropy:
     """Cross-entropy to the teacher's softmax at a temperature (Rusu et al. 2016).
 
+    Of an action of several numbers, the sum of theirs.
+
     Attributes:
-        temperature: in units of the teacher's mean gap between its best and second score.
+        temperature: in units of the teacher's mean gap between its best and second score, of each
+            number by itself.
+        choices: of the action.
     """
 
     temperature: float
+    choices: Choices
 
     def scale(self, answers: Array) -> Array:
-        """Returns the temperature in units of the scores, a scalar."""
-        return np.asarray(max(self.temperature * _gap(answers), 1e-6), np.float32)
+        """Returns the temperature in units of each score, [scores]."""
+        return np.maximum(self.temperature * _gaps(answers, self.choices), 1e-6).astype(np.float32)
 
     def losses(self, answers: Any, outputs: Any, scale: Any) -> Any:
         """Returns one loss for each state, [batch]."""
-        return tf.nn.softmax_cross_entropy_with_logits(
-            tf.nn.softmax(answers / scale), outputs / scale
-        )
+        theirs, ours = (logit_rows(each / scale, self.choices) for each in (answers, outputs))
+        losses = tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(theirs), ours)
+        return losses if len(self.choices.counts) == 1 else tf.reduce_sum(losses, axis=-1)
 
 
 @dataclass(frozen=True)
 class Values:
-    """Squared errors of the scores, in units of the teacher's mean gap.
+    """Squared errors of the scores, in units of the teacher's mean gap, of each number by itself.
 
     Attributes:
         centred: whether only differences between actions count. What the scores have in common is
             large, decides nothing, and takes most of a small network to learn.
+        choices: of the action.
     """
 
     centred: bool
+    choices: Choices
 
     def scale(self, answers: Array) -> Array:
-        """Returns the mean gap, a scalar."""
-        return np.asarray(max(_gap(answers), 1e-6), np.float32)
+        """Returns the mean gap for each score, [scores]."""
+        return np.maximum(_gaps(answers, self.choices), 1e-6).astype(np.float32)
 
     def losses(self, answers: Any, outputs: Any, scale: Any) -> Any:
         """Returns one loss for each state, [batch]."""
         error = (outputs - answers) / scale
         if self.centred:
-            error -= tf.reduce_mean(error, axis=-1, keepdims=True)
+            error = centred(error, self.choices)
         return tf.reduce_mean(error**2, axis=-1)
 
 
@@ -164,15 +173,18 @@ def objective_of(policy: Policy, loss: str, temperature: float) -> Objective:
         )
     check_choice("distil_loss", loss, known)
     if loss == "cross_entropy":
-        return CrossEntropy(temperature)
+        return CrossEntropy(temperature, policy.action_spec.choices())
     if loss == "action":
         return Action.of(policy)
-    return Mean() if loss == "mean" else Values(centred=loss == "advantages")
+    if loss == "mean":
+        return Mean()
+    return Values(loss == "advantages", policy.action_spec.choices())
 
 
-def _gap(answers: Array) -> float:
-    """Returns the mean gap between the best and the second score; 1 where there is one action."""
-    if answers.shape[-1] < 2:
-        return 1.0
-    ordered = np.sort(answers, axis=-1)
-    return float(np.mean(ordered[:, -1] - ordered[:, -2]))
+def _gaps(answers: Array, choices: Choices) -> Array:
+    """Returns the mean gap between best and second score of each score's own number, [scores].
+
+    1 where a number has one value.
+    """
+    gaps = choices.gaps(answers).mean(axis=0)
+    return np.where(np.isfinite(gaps), gaps, 1.0)[choices.owners]

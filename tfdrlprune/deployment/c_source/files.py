@@ -102,7 +102,8 @@ def header(
     ]
     if recurrent:
         lines.append("   next_state: what to give as the state next time; may be the same array.")
-    unit = "one whole number" if discrete else "numbers in the environment's own units"
+    whole = "one whole number" if by_name["action"].size == 1 else "whole numbers"
+    unit = whole if discrete else "numbers in the environment's own units"
     spec = manifest.action
     bounds = "" if spec.low is None else f", from {spec.low} to {spec.high}"
     lines += [

@@ -44,20 +44,23 @@ def reduced(program: Program, node: Node) -> None:
 
 
 def arg_max(program: Program, node: Node) -> None:
-    """Writes ARG_MAX along the last axis of one row; of equal numbers the first counts."""
+    """Writes ARG_MAX along the last axis; of equal numbers the first counts."""
     shape = program.shape(node.inputs[0])
     axes = program.graph.tensors[node.inputs[1]].value
     last = axes is not None and int(np.ravel(axes)[0]) % len(shape) == len(shape) - 1
-    if not last or program.size(node.output) != 1:
-        raise unsupported(program.graph, node, " but along the last axis of one row")
+    if not last:
+        raise unsupported(program.graph, node, " but along the last axis")
     source, out = program.place(node.inputs[0]), program.new(node.output)
+    width, rows = shape[-1], program.size(node.output)
+    begin = "" if rows == 1 else f"r * {width} + "
+    given, top = source.at(f"{begin}i"), source.at(f"{begin}best")
     lines = [
-        "{",
+        "{" if rows == 1 else f"for (int r = 0; r < {rows}; r++) {{",
         "    int best = 0;",
-        f"    for (int i = 1; i < {shape[-1]}; i++) {{",
-        f"        best = {source.at('i')} > {source.at('best')} ? i : best;",
+        f"    for (int i = 1; i < {width}; i++) {{",
+        f"        best = {given} > {top} ? i : best;",
         "    }",
-        f"    {out.at('0')} = (float)best;",
+        f"    {out.at('0' if rows == 1 else 'r')} = (float)best;",
         "}",
     ]
     program.step(lines, out, source)

@@ -71,20 +71,19 @@ def bound(network: Network, box: Box, *, splits: int = 0) -> Bounds:
         outputs, action = (network.graph.outputs[name] for name in _NAMES)
         ends = _ends("output", side.held(outputs))
         if discrete:
-            return ends | {"choice": _choices(side)}
+            return ends | {"choice": _chosen(side, network.manifest)}
         return ends | _ends("action", _cast(side.held(action), network.manifest))
 
     total = _over(box, splits, found)
-    choices = total.get("choice", np.array([-1]))
-    offset = int(np.asarray(network.manifest.head.offset).ravel()[0]) if discrete else 0
-    certain = bool((choices == choices[0]).all()) and choices[0] >= 0
+    chosen = total.get("choice", np.array([[-1]]))
+    certain = (chosen >= 0).all(axis=1)
     return Bounds(
         output_low=_numbers(total, "output_low") or (),
         output_high=_numbers(total, "output_high") or (),
         action_low=_numbers(total, "action_low"),
         action_high=_numbers(total, "action_high"),
-        choice=int(choices[0]) + offset if certain else None,
-        certain=float((choices >= 0).mean()) if discrete else None,
+        choice=_same(chosen, network.manifest) if certain.all() else None,
+        certain=float(certain.mean()) if discrete else None,
         boxes=int(total["boxes"]),
     )
 
@@ -118,8 +117,11 @@ def bound_difference(
         )
         ends = _ends("output", apart.of(*outputs))
         if discrete:
+            owners = candidate.manifest.action.choices().owners
             gaps = margins_apart(apart, ours.scores(), theirs.scores())
-            ends |= {"ours": _choices(ours), "theirs": _choices(theirs)} | _ends("gap", gaps)
+            ends |= _ends("gap", _where(owners[:, None] == owners, gaps))
+            ends |= {"ours": _chosen(ours, candidate.manifest)}
+            ends |= {"theirs": _chosen(theirs, baseline.manifest)}
         elif all(each.manifest.action.dtype in _EXACT for each in (candidate, baseline)):
             ends |= _ends("action", apart.of(*action))
         else:
@@ -134,7 +136,8 @@ def bound_difference(
     if discrete:
         ours, theirs = total["ours"], total["theirs"]
         both = (ours >= 0) & (theirs >= 0)
-        same, other = (float((both & each).mean()) for each in (ours == theirs, ours != theirs))
+        same = float((both & (ours == theirs)).all(axis=1).mean())
+        other = float((both & (ours != theirs)).any(axis=1).mean())
     low, high, action_low, action_high = (
         _numbers(total, name) for name in ("output_low", "output_high", "action_low", "action_high")
     )
@@ -188,13 +191,28 @@ def _over(
     return total | {"boxes": np.array(len(low))}
 
 
-def _choices(side: Propagation) -> Array:
-    """Returns the index that is certainly chosen in each box, -1 where none is."""
+def _chosen(side: Propagation, manifest: artifact.Manifest) -> Array:
+    """Returns the index that is certainly chosen in each box for each number, -1 where none is."""
     apart = margins(side, side.scores())
-    count = apart.shape[-1]
-    beaten = (apart > 0) | np.eye(count, dtype=bool)
-    winner: Array = np.where(beaten.all(axis=-1).any(axis=-1), beaten.all(axis=-1).argmax(-1), -1)
-    return winner
+    found = []
+    for own in manifest.action.choices().slices:
+        among = apart[:, own, own]
+        wins = ((among > 0) | np.eye(among.shape[-1], dtype=bool)).all(axis=-1)
+        found.append(np.where(wins.any(axis=-1), wins.argmax(axis=-1), -1))
+    return np.stack(found, axis=1)
+
+
+def _same(chosen: Array, manifest: artifact.Manifest) -> int | tuple[int, ...] | None:
+    """Returns the action of indices [boxes, numbers], if they are the same in all boxes."""
+    if not (chosen == chosen[0]).all():
+        return None
+    action = chosen[0] + np.asarray(manifest.head.offset).astype(int)
+    numbers = tuple(int(each) for each in action)
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
+def _where(mask: Array, found: Interval) -> Interval:
+    return Interval(np.where(mask, found.low, 0.0), np.where(mask, found.high, 0.0))
 
 
 def _cast(action: Interval, manifest: artifact.Manifest) -> Interval:

@@ -18,8 +18,8 @@ class Bounds:
         output_high: the number that none rises above.
         action_low: likewise of a continuous action, in its own units and C order; None for argmax.
         action_high: likewise.
-        choice: the action, if it is one and the same all over the box; None if that is not certain,
-            and for continuous actions.
+        choice: the action, if it is one and the same all over the box, of several numbers a tuple
+            in C order; None if that is not certain, and for continuous actions.
         certain: share of the box's volume in which the choice is certain, [0, 1]; with no splits
             0 or 1. None for continuous actions.
         boxes: how many boxes the box was cut into.
@@ -29,7 +29,7 @@ class Bounds:
     output_high: Numbers
     action_low: Numbers | None
     action_high: Numbers | None
-    choice: int | None
+    choice: int | tuple[int, ...] | None
     certain: float | None
     boxes: int
 
@@ -46,7 +46,8 @@ class DifferenceBounds:
         output_low: of each raw output, the number that no difference falls below.
         output_high: the number that none rises above.
         largest_output: the largest absolute value of both.
-        largest_gap: by how much the distance between two scores can differ at most. Unlike
+        largest_gap: by how much the distance between two scores (of the same number, where the
+            action has several) can differ at most. Unlike
             ``largest_output`` it leaves out what all scores have in common, which decides nothing
             and which the exporter changes for int8. None for continuous actions.
         action_low: as ``output_low``, of a continuous action, in its own units and C order; None

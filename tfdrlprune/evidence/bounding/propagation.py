@@ -21,7 +21,7 @@ from tfdrlprune.specs import Array
 # What hands its input on, but for rounding.
 PASSING = ("CAST", "DEQUANTIZE", "QUANTIZE", "RESHAPE")
 # The integers of quantized tensors go through these unscaled.
-_UNSCALED = ("CONCATENATION", "MAXIMUM", "MINIMUM", "RESHAPE")
+_UNSCALED = ("CONCATENATION", "GATHER", "MAXIMUM", "MINIMUM", "RESHAPE")
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -70,7 +70,7 @@ class Propagation:
         )
 
     def scores(self) -> int:
-        """Returns the tensor of which the action is the arg-max.
+        """Returns the tensor of which the action is the arg-max, of several numbers of all.
 
         Raises:
             ValueError: the action is computed in another way.
@@ -79,7 +79,9 @@ class Propagation:
         while (node := self.graph.makers.get(index)) is not None:
             index = node.inputs[0]
             if node.kind == "ARG_MAX":
-                return index
+                made = self.graph.makers.get(index)
+                # Rows of unequal length are made of the scores of all numbers.
+                return made.inputs[0] if made is not None and made.kind == "GATHER" else index
             if node.kind not in (*PASSING, "ADD"):
                 break
         raise ValueError(
@@ -126,6 +128,8 @@ class Propagation:
             return Interval(np.trunc(moved.low), np.trunc(moved.high)) if truncates else moved
         if node.kind in ("MEAN", "SUM"):
             return self.reduced(node, args[0])
+        if node.kind == "GATHER":
+            return gathered(self.graph, node, args[0])
         return _of_several(node, [each.ranked(len(output.shape)) for each in args])
 
     def reduced(self, node: Node, x: Interval) -> Interval:
@@ -156,6 +160,18 @@ def concatenated(parts: list[Interval], axis: int) -> Interval:
     return Interval(low, high)
 
 
+def gathered(graph: Graph, node: Node, x: Interval) -> Interval:
+    """Returns the parts of an interval that a GATHER takes along its axis."""
+    index = graph.tensors[node.inputs[1]].value
+    if index is None or node.options.get("batchDims", 0):
+        raise ValueError(
+            f"Bounds of GATHER ({graph.tensors[node.output].name}) need positions that are "
+            "constants, and no batch dimensions. Export the policy again."
+        )
+    axis = node.options["axis"] % (x.low.ndim - 1) + 1
+    return Interval(*(np.take(end, index.astype(int), axis=axis) for end in (x.low, x.high)))
+
+
 def _of_several(node: Node, args: list[Interval]) -> Interval:
     if node.kind == "CONCATENATION":
         return concatenated(args, node.options["axis"] % (args[0].low.ndim - 1))
@@ -183,6 +199,7 @@ _KNOWN = {
         "ARG_MAX",
         "CONCATENATION",
         "FULLY_CONNECTED",
+        "GATHER",
         "MAXIMUM",
         "MEAN",
         "MINIMUM",
