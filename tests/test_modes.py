@@ -43,7 +43,7 @@ SAMPLING = {
     "categoricals": (lambda: ppo(VECTOR, BOTH).collect_policy, "Multinomial"),
     "normal": (lambda: ppo(VECTOR, FORCE).collect_policy, "RandomNormal"),
     "normal without a normaliser": (
-        lambda: ppo(VECTOR, FORCE, normalize=False).policy,
+        lambda: ppo(VECTOR, FORCE, normalize=False).collect_policy,
         "RandomNormal",
     ),
     "sac": (lambda: sac().policy, "Normal"),

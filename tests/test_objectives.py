@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from test_distillation import balancer, continuous
 
+from tfdrlprune.choices import Choices
 from tfdrlprune.compression.distillation.objectives import (
     Action,
     CrossEntropy,
@@ -14,10 +15,11 @@ from tfdrlprune.compression.distillation.objectives import (
 from tfdrlprune.specs import Head
 
 SCORES = np.array([[0.0, 1.0, 5.0], [2.0, 8.0, 0.0]], np.float32)  # gaps of 4 and 6
+THREE = Choices((3,))
 
 
 def test_the_temperature_is_in_units_of_the_mean_gap():
-    assert CrossEntropy(0.2).scale(SCORES) == pytest.approx(0.2 * 5.0)
+    assert CrossEntropy(0.2, THREE).scale(SCORES) == pytest.approx(0.2 * 5.0)
 
 
 def test_cross_entropy_is_that_of_the_softmax_at_the_temperature():
@@ -27,18 +29,20 @@ def test_cross_entropy_is_that_of_the_softmax_at_the_temperature():
     q = np.exp(ours / 2.0)
     q /= q.sum(axis=1, keepdims=True)
     expected = -(p * np.log(q)).sum(axis=1)
-    found = CrossEntropy(1.0).losses(SCORES, ours, np.float32(2.0))
+    found = CrossEntropy(1.0, THREE).losses(SCORES, ours, np.float32(2.0))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_centred_regression_leaves_out_what_all_scores_have_in_common():
     shifted = SCORES + np.array([[100.0], [-7.0]], np.float32)
-    np.testing.assert_allclose(Values(True).losses(SCORES, shifted, 5.0), 0.0, atol=1e-9)
-    np.testing.assert_allclose(Values(False).losses(SCORES, shifted, 5.0), [400.0, 1.96])
+    np.testing.assert_allclose(Values(True, THREE).losses(SCORES, shifted, 5.0), 0.0, atol=1e-9)
+    np.testing.assert_allclose(Values(False, THREE).losses(SCORES, shifted, 5.0), [400.0, 1.96])
 
 
 def test_one_action_has_no_gap():
-    assert CrossEntropy(0.2).scale(np.zeros((4, 1), np.float32)) == pytest.approx(0.2)
+    assert CrossEntropy(0.2, Choices((1,))).scale(np.zeros((4, 1), np.float32)) == pytest.approx(
+        0.2
+    )
 
 
 def test_the_action_is_compared_in_its_own_units_as_the_head_gives_it():

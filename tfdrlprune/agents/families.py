@@ -108,7 +108,7 @@ def _shapes(spec: Any) -> list[tuple[int, ...]]:
 def _choices(spec: Any) -> list[Any]:
     """Returns how many values each integer leaf may have."""
     return [
-        np.asarray(leaf.maximum - leaf.minimum + 1).tolist()
+        np.broadcast_to(leaf.maximum - leaf.minimum + 1, leaf.shape).tolist()
         for leaf in tf.nest.flatten(spec)
         if leaf.dtype.is_integer
     ]

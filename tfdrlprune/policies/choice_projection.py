@@ -39,8 +39,8 @@ class ChoiceProjectionNetwork(network.DistributionNetwork):
         logits_init_output_factor: float = 0.1,
         name: str = "ChoiceProjectionNetwork",
     ):
-        self._choices = array_spec(sample_spec, "action").choices()
-        shape = [*sample_spec.shape, max(self._choices.counts)]
+        choices = array_spec(sample_spec, "action").choices()
+        shape = [*sample_spec.shape, max(choices.counts)]
         logits = tensor_spec.TensorSpec(shape, tf.float32, name=f"{name}_logits")
         output_spec = distribution_spec.DistributionSpec(
             tfp.distributions.Categorical,
@@ -49,9 +49,9 @@ class ChoiceProjectionNetwork(network.DistributionNetwork):
             dtype=sample_spec.dtype,
         )
         super().__init__(input_tensor_spec=None, state_spec=(), output_spec=output_spec, name=name)
-        self._shape = tuple(sample_spec.shape)
+        self._choices, self._action_shape = choices, tuple(sample_spec.shape)
         self.layer = tf.keras.layers.Dense(
-            self._choices.total,
+            choices.total,
             kernel_initializer=tf.keras.initializers.VarianceScaling(logits_init_output_factor),
             name="logits",
         )
@@ -67,7 +67,7 @@ class ChoiceProjectionNetwork(network.DistributionNetwork):
             )
         squash = network_utils.BatchSquash(outer_rank)
         scores = self.layer(tf.cast(squash.flatten(inputs), tf.float32), training=training)
-        logits = squash.unflatten(shaped_logits(scores, self._choices, self._shape))
+        logits = squash.unflatten(shaped_logits(scores, self._choices, self._action_shape))
         return self.output_spec.build_distribution(logits=logits), ()
 
 

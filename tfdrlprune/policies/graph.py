@@ -163,21 +163,18 @@ class Graph:
     def split(self, node: Any) -> tuple[Any, Array] | None:
         """Returns the moving input and the constant one of an operation that has just these."""
         first, second = (self.through(part) for part in self.inputs(node))
-        if node.op in ("Add", "AddV2"):
-            # A sample's noise, of which the mode is taken.
-            for one, other in ((first, second), (second, first)):
-                if self._vanishes(one) and self.moves(other):
-                    return other, np.zeros(())
         if self.moves(first) and not self.moves(second):
             return first, self.constant(second)
         if self.moves(second) and not self.moves(first):
             return second, self.constant(first)
         return None
 
-    def _vanishes(self, node: Any) -> bool:
-        """Tells whether a node is what moves times a constant of zeros."""
-        parts = self.split(node) if node.op == "Mul" else None
-        return parts is not None and not parts[1].any()
+    def vanishes(self, node: Any) -> bool:
+        """Tells whether a node is zero for every input: zeros, or a product with them."""
+        node = self.unshaped(node)
+        if not self.moves(node):
+            return not self.constant(node).any()
+        return node.op == "Mul" and any(self.vanishes(part) for part in self.inputs(node))
 
 
 def affine(graph: Graph, node: Any) -> tuple[Any, Array, Array]:

@@ -20,7 +20,7 @@ _PACKAGING = (
     "Squeeze",
     "StopGradient",
 )
-_CLIPPING = ("Add", "AddV2", "Maximum", "Minimum")
+_CLIPPING = ("Maximum", "Minimum")
 
 
 def head_of(graph: Graph, action: Any) -> tuple[Head, Any]:
@@ -42,12 +42,12 @@ def head_of(graph: Graph, action: Any) -> tuple[Head, Any]:
             scale = scale * parts[1]
         else:
             offset = offset + scale * parts[1]
-        inner = _unpacked(graph, parts[0])
+        inner = _noiseless(graph, parts[0])
     if inner.op == "ArgMax":  # a choice that was shifted to its first number
         return Head("argmax"), _scores(graph, inner)
     if inner.op == "Tanh":
         head = Head("tanh", compact(scale), compact(offset))
-        return head, _unpacked(graph, graph.inputs(inner)[0])
+        return head, _noiseless(graph, graph.inputs(inner)[0])
     return Head("affine"), node
 
 
@@ -64,16 +64,23 @@ def _scores(graph: Graph, choice: Any) -> Any:
 
 
 def _unclipped(graph: Graph, node: Any) -> Any:
-    """Returns the node behind packaging, clipping, and noise of which the mode is taken."""
-    while True:
-        node = _unpacked(graph, node)
+    """Returns the node behind packaging and clipping."""
+    node = _noiseless(graph, node)
+    while node.op == "ClipByValue" or (node.op in _CLIPPING and graph.split(node)):
         parts = graph.split(node) if node.op in _CLIPPING else None
-        if node.op == "ClipByValue":
-            node = graph.inputs(node)[0]
-        elif parts is not None and (node.op in ("Maximum", "Minimum") or not parts[1].any()):
-            node = parts[0]
-        else:
-            return node
+        node = _noiseless(graph, graph.inputs(node)[0] if parts is None else parts[0])
+    return node
+
+
+def _noiseless(graph: Graph, node: Any) -> Any:
+    """Returns the node behind packaging, and behind a sum with noise of which the mode is zero."""
+    node = _unpacked(graph, node)
+    while node.op in ("Add", "AddV2"):
+        kept = [part for part in graph.inputs(node) if not graph.vanishes(part)]
+        if len(kept) != 1:
+            break
+        node = _unpacked(graph, kept[0])
+    return node
 
 
 def _unpacked(graph: Graph, node: Any) -> Any:
