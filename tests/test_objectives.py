@@ -40,9 +40,8 @@ def test_centred_regression_leaves_out_what_all_scores_have_in_common():
 
 
 def test_one_action_has_no_gap():
-    assert CrossEntropy(0.2, Choices((1,))).scale(np.zeros((4, 1), np.float32)) == pytest.approx(
-        0.2
-    )
+    scale = CrossEntropy(0.2, Choices((1,))).scale(np.zeros((4, 1), np.float32))
+    assert scale == pytest.approx(0.2)
 
 
 def test_the_action_is_compared_in_its_own_units_as_the_head_gives_it():

@@ -14,6 +14,7 @@ from tf_agents.distributions import utils as distribution_utils
 
 from tfdrlprune import observations as _observations
 from tfdrlprune.agents.box_action import BoxAction
+from tfdrlprune.policies.choice_projection import ChoiceDistribution
 from tfdrlprune.policies.form import Policy, head_in_graph
 from tfdrlprune.policies.model_network import ModelNetwork
 from tfdrlprune.policies.score_rows import shaped_logits
@@ -63,8 +64,11 @@ class CategoricalActor(ModelNetwork):
 
     def emit(self, outputs: Any) -> Any:
         """Returns the distribution."""
-        logits = shaped_logits(outputs, self._choices, self._spec.shape)
-        return tfp.distributions.Categorical(logits=logits, dtype=self._spec.dtype)
+        shape, dtype = self._spec.shape, self._spec.dtype
+        logits = shaped_logits(outputs, self._choices, shape)
+        if shape.rank == 0:
+            return tfp.distributions.Categorical(logits=logits, dtype=dtype)
+        return ChoiceDistribution(logits, dtype, shape.rank)
 
 
 class NormalActor(ModelNetwork):

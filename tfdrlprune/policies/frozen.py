@@ -13,7 +13,6 @@ from tfdrlprune.policies import saved_model
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.graph import Graph
 from tfdrlprune.policies.graph_head import head_of
-from tfdrlprune.policies.modes import RANDOM
 from tfdrlprune.policies.one_step import one_step
 from tfdrlprune.policies.saved_model import SavedModel
 from tfdrlprune.policies.signature import Signature
@@ -136,13 +135,8 @@ def freeze(saved: SavedModel, reason: str) -> FrozenPolicy:
             "exported as it is, either. Save it with PolicySaver(policy, batch_size=None)."
         )
     signature = one_step(saved.signature)
-    definition = signature.function.graph.as_graph_def()
-    noisy = [node.op for node in definition.node if node.op.startswith(RANDOM)]
-    if noisy:
-        raise ValueError(
-            f"The policy in {saved.path} acts at random (by the operation {noisy[0]}), and a "
-            "file has to act the same every time. Save GreedyPolicy(agent.policy) by PolicySaver."
-        )
+    if (refusal := saved.refusal_of_noise()) is not None:
+        raise refusal
     graph = Graph(signature.function)
     errors = []
     for head, outputs in _ends(saved, graph, signature):

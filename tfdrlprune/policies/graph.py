@@ -12,7 +12,7 @@ from tfdrlprune.specs import Array
 
 # Arrays of one number, in the shape of another.
 _LIKE = {"OnesLike": 1.0, "ZerosLike": 0.0}
-_IDENTITIES = ("Identity", "Snapshot", "StopGradient")
+_IDENTITIES = ("EnsureShape", "Identity", "Snapshot", "StopGradient")
 # What may give the same numbers in another shape; `Graph.unshaped` tells whether it does.
 SHAPING = ("ExpandDims", "Reshape", "Squeeze", "StridedSlice", "Transpose")
 # Curves that Keras knows by name.

@@ -23,7 +23,6 @@ from tfdrlprune.policies.graph import (
     dueling_parts,
     mean_parts,
 )
-from tfdrlprune.policies.modes import RANDOM
 from tfdrlprune.policies.normalizer import ObservationNormalizer
 from tfdrlprune.policies.scores import Duel, ExpectedValue
 from tfdrlprune.policies.unrolling import Unrolled
@@ -89,11 +88,6 @@ class Rebuilder:
 
 def unknown(node: Any, why: str = "") -> ValueError:
     """Returns the error for a node that cannot be rebuilt."""
-    if node.op.startswith(RANDOM):
-        return ValueError(
-            f"The policy acts at random (by the operation {node.op}), and its mode is not known. "
-            "Save GreedyPolicy(agent.policy) by PolicySaver."
-        )
     return ValueError(
         f"The operation {node.op} ({node.name}) of the SavedModel cannot be rebuilt as a Keras "
         f"layer{why}. Build the policy from the agent (policies.from_agent), its checkpoint "

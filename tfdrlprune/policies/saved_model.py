@@ -19,6 +19,7 @@ from tfdrlprune.policies.drawing import draw
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.graph import Graph
 from tfdrlprune.policies.graph_head import head_of
+from tfdrlprune.policies.modes import RANDOM
 from tfdrlprune.policies.one_step import one_step
 from tfdrlprune.policies.proof import prove
 from tfdrlprune.policies.rules import Rebuilder
@@ -57,6 +58,17 @@ class SavedModel:
     def form(self) -> str:
         """What became of a policy that samples, for people to read behind its path."""
         return ", by its mode" if self.signature.sampled else ""
+
+    def refusal_of_noise(self) -> ValueError | None:
+        """Returns the error that the action is random, where it is; its mode is then not known."""
+        nodes = one_step(self.signature).function.graph.as_graph_def().node
+        noise = next((node.op for node in nodes if node.op.startswith(RANDOM)), None)
+        if noise is None:
+            return None
+        return ValueError(
+            f"The policy in {self.path} acts at random (by the operation {noise}), and a file has "
+            "to act the same every time. Save GreedyPolicy(agent.policy) by PolicySaver."
+        )
 
     def prove(self, policy: Policy) -> None:
         """Raises ValueError, which says how far off, unless a policy acts as the SavedModel does.
@@ -124,7 +136,10 @@ def read(
 
 def rebuild(saved: SavedModel) -> Policy:
     """Returns a SavedModel's policy as layers, proved; see `load_policy`."""
-    built = _rebuilt(saved)
+    try:
+        built = _rebuilt(saved)
+    except ValueError as error:
+        raise (saved.refusal_of_noise() or error) from error
     saved.prove(built)
     return built
 

@@ -26,7 +26,8 @@ def score_rows(scores: Any, choices: Choices) -> Any:
     if choices.equal:
         shape = [len(choices.counts), choices.counts[0]]
         return tf.reshape(scores, tf.concat([tf.shape(scores)[:-1], shape], axis=0))
-    return tf.gather(scores, choices.positions, axis=-1)
+    # In 32 bits: tflite-micro has no other.
+    return tf.gather(scores, choices.positions.astype(np.int32), axis=-1)
 
 
 def logit_rows(scores: Any, choices: Choices) -> Any:
