@@ -37,6 +37,7 @@ from tfdrlprune.deployment.converter import centred, convert
 from tfdrlprune.deployment.exporter import export
 from tfdrlprune.evidence.bounding import boxes, interval_bounds
 from tfdrlprune.evidence.diagnostics import diagnose
+from tfdrlprune.evidence.terms import Terms
 from tfdrlprune.policies.choice_projection import projection
 from tfdrlprune.specs import ArraySpec, Head
 
@@ -142,9 +143,10 @@ def test_an_agent_goes_on_with_a_policy_of_several_choices(counts):
     np.testing.assert_allclose(again.outputs(shown), start.outputs(shown), atol=1e-6)
 
 
-@pytest.fixture(scope="module")
-def matcher():
-    """A trained policy that repeats three digits of 3, 2 and 4 values, counted from 1, 0 and 5."""
+@pytest.mark.slow
+def test_ppo_learns_several_choices_that_are_compressed_to_pass_and_run_as_a_file_and_as_c(
+    tmp_path,
+):
     env = lambda: Matching((3, 2, 4), start=[1, 0, 5])  # noqa: E731
     trainer = tp.AgentTrainer(
         tp.agents.ppo(env, hidden=(32, 32), seed=0),
@@ -153,41 +155,32 @@ def matcher():
         settings=tp.agents.OnPolicySettings(rollout_length=64),
     )
     trainer.fit(env_steps=40_000, verbose=0)
-    return env, trainer.policy()
-
-
-@pytest.mark.slow
-def test_ppo_learns_to_match_three_digits(matcher):
-    env, policy = matcher
-    shown, _ = env().reset(seed=3)
-    assert env().action_space.contains(policy(shown))
-    rollouts = [env() for _ in range(20)]
-    total = 0.0
-    for seed, each in enumerate(rollouts):
-        observation, _ = each.reset(seed=seed)
-        for _ in range(10):
-            observation, reward, *_ = each.step(policy(observation))
-            total += reward
-    assert total / 20 == pytest.approx(10.0)
-
-
-@pytest.mark.slow
-def test_it_is_compressed_to_pass_and_runs_as_a_file_and_as_c(matcher, tmp_path):
-    env, policy = matcher
-    recipe = tp.Recipe(sparsity=0.8, granularity="unit", precision="int8")
-    result = tp.compress(policy, env, recipe, judging=Judging(episodes=200))
+    policy = trainer.policy()
+    assert rewards(policy, env) == [1.0] * 200
+    recipe = tp.Recipe(sparsity=0.8, granularity="unit", precision="int8", route="prune")
+    judging = Judging(episodes=200, terms=Terms(bounds=(0.0, 10.0)))
+    result = tp.compress(policy, env, recipe, judging=judging)
     assert result.report.verdict == "PASS"
-    result.export(tmp_path / "out", formats=("tflite", "c"))
+    assert result.report.rows()[-1].parameters < 400
+    result.export(tmp_path / "out")
     manifest = json.loads((tmp_path / "out" / "policy.json").read_text())
     assert manifest["action"]["kind"] == "multi_discrete"
-    for backend in ("tflite", "c"):
-        loaded, each = runtime.load(tmp_path / "out", backend=backend), env()
-        observation, _ = each.reset(seed=0)
-        rewards = []
+    assert np.mean(rewards(runtime.load(tmp_path / "out"), env)) > 0.98
+    export(policy, tmp_path / "c", formats=("tflite", "c"))
+    assert rewards(runtime.load(tmp_path / "c", backend="c"), env) == [1.0] * 200
+
+
+def rewards(policy, env):
+    """Returns the rewards of 20 episodes of 10 steps."""
+    found = []
+    for seed, each in enumerate(env() for _ in range(20)):
+        observation, _ = each.reset(seed=seed)
         for _ in range(10):
-            observation, reward, *_ = each.step(loaded.action(observation))
-            rewards.append(reward)
-        assert np.mean(rewards) > 0.95
+            action = policy.action(observation)
+            assert each.action_space.contains(action)
+            observation, reward, *_ = each.step(action)
+            found.append(reward)
+    return found
 
 
 # Agents and SavedModels
