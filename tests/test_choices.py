@@ -96,3 +96,10 @@ def test_only_integers_between_bounds_are_chosen(dtype, low, high):
 def test_a_number_without_a_value_is_refused():
     with pytest.raises(ValueError, match="at least one value for each number"):
         ArraySpec("action", (2,), "int64", 0, (1, -1)).choices()
+
+
+def test_offsets_are_one_or_one_for_each_number():
+    action = ArraySpec("action", (3,), "int64", 0, 1)
+    assert output_count(Head("argmax", offset=2.0), action) == 6
+    with pytest.raises(ValueError, match=r"one for each number.*offset=\(1.0, 2.0\) for 3"):
+        output_count(Head("argmax", offset=(1.0, 2.0)), action)

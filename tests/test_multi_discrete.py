@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import subprocess
+from types import SimpleNamespace
 
 from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401  must come before its parts
@@ -12,15 +13,16 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401  must come before its 
 import tfdrlprune as tp
 
 # isort: split
+import gymnasium as gym
 import numpy as np
 import pytest
-from builders import VECTOR, forward, greedy, mlp, ppo
+from builders import VECTOR, forward, greedy, mlp, ppo, randomize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matching import Matching
 from scipy import stats
 from tf_agents.networks import actor_distribution_network
-from tf_agents.policies import policy_saver
+from tf_agents.policies import actor_policy, policy_saver
 from tf_agents.policies.greedy_policy import GreedyPolicy
 from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import time_step as ts
@@ -28,6 +30,7 @@ from tf_agents.trajectories import time_step as ts
 from tfdrlprune import policies, runtime
 from tfdrlprune.agents.acting import Sampler
 from tfdrlprune.agents.internals import actor_critic
+from tfdrlprune.agents.spaces import action_nest
 from tfdrlprune.choices import Choices
 from tfdrlprune.compression.bench import Judging
 from tfdrlprune.compression.distillation.objectives import CrossEntropy, Values, objective_of
@@ -39,6 +42,7 @@ from tfdrlprune.evidence.bounding import boxes, interval_bounds
 from tfdrlprune.evidence.diagnostics import diagnose
 from tfdrlprune.evidence.terms import Terms
 from tfdrlprune.policies.choice_projection import projection
+from tfdrlprune.policies.frozen import FrozenPolicy
 from tfdrlprune.specs import ArraySpec, Head
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
@@ -72,11 +76,11 @@ def spec_of(counts):
     return tensor_spec.BoundedTensorSpec((len(counts),), tf.int64, 0, highest, name="action")
 
 
-def agent_of(counts):
+def agent_of(counts, **network):
     """Returns a PPO agent with random weights that makes several choices."""
     action = spec_of(counts)
     actor = actor_distribution_network.ActorDistributionNetwork(
-        VECTOR, action, fc_layer_params=(16, 8), discrete_projection_net=projection
+        VECTOR, action, fc_layer_params=(16, 8), discrete_projection_net=projection, **network
     )
     return ppo(VECTOR, action, actor)
 
@@ -126,6 +130,18 @@ def test_other_agents_refuse_several_choices_and_name_ppo(make):
     assert "\n" not in str(error.value)
 
 
+def test_switches_are_choices_of_two():
+    env = lambda: gym.wrappers.TransformAction(  # noqa: E731
+        Matching((2, 2, 2)), lambda action: action, gym.spaces.MultiBinary(3)
+    )
+    policy = policies.from_agent(
+        tp.agents.ppo(env, hidden=(8,)), action=action_nest(env().action_space)
+    )
+    action = policy(env().reset(seed=0)[0])
+    assert env().action_space.contains(action)
+    assert policy.model.output_shape == (None, 6)
+
+
 def test_a_policy_of_other_choices_is_no_beginning():
     other = policies.from_agent(tp.agents.ppo(lambda: Matching((4, 2, 3))))
     with pytest.raises(ValueError, match=r"has 3 x 2 x 4 actions to choose from"):
@@ -168,6 +184,9 @@ def test_ppo_learns_several_choices_that_are_compressed_to_pass_and_run_as_a_fil
     assert np.mean(rewards(runtime.load(tmp_path / "out"), env)) > 0.98
     export(policy, tmp_path / "c", formats=("tflite", "c"))
     assert rewards(runtime.load(tmp_path / "c", backend="c"), env) == [1.0] * 200
+    begun = tp.AgentTrainer(tp.agents.ppo(env, policy=policy, learning_rate=1e-4), env, num_envs=16)
+    begun.fit(env_steps=4_000, verbose=0)
+    assert np.mean(rewards(begun.policy(), env)) > 0.98
 
 
 def rewards(policy, env):
@@ -189,8 +208,8 @@ def rewards(policy, env):
 @pytest.mark.parametrize("counts", [EQUAL, UNEQUAL, (2, 2)])
 def test_an_agent_and_its_saved_model_come_back_layer_by_layer(counts, tmp_path):
     agent = agent_of(counts)
-    wanted = greedy(type("Greedy", (), {"policy": GreedyPolicy(agent.policy)}), OBSERVATIONS)
-    policy_saver.PolicySaver(GreedyPolicy(agent.policy)).save(str(tmp_path / "p"))
+    wanted = greedy(agent, OBSERVATIONS)
+    policy_saver.PolicySaver(agent.policy).save(str(tmp_path / "p"))
     for policy in (policies.from_agent(agent), policies.load(tmp_path / "p")):
         np.testing.assert_array_equal(policy(OBSERVATIONS), wanted)
         assert policy.action_spec.choices() == Choices(counts)
@@ -199,14 +218,43 @@ def test_an_agent_and_its_saved_model_come_back_layer_by_layer(counts, tmp_path)
     assert len(np.unique(wanted, axis=0)) > 2
 
 
+def test_tf_agents_own_actor_of_several_choices_comes_back(tmp_path):
+    action = spec_of(EQUAL)
+    actor = actor_distribution_network.ActorDistributionNetwork(
+        VECTOR, action, fc_layer_params=(16, 8)
+    )
+    actor.create_variables()
+    randomize(actor.variables)
+    agent = SimpleNamespace(
+        policy=GreedyPolicy(actor_policy.ActorPolicy(ts.time_step_spec(VECTOR), action, actor))
+    )
+    policy_saver.PolicySaver(agent.policy).save(str(tmp_path / "p"))
+    for policy in (policies.from_agent(agent), policies.load(tmp_path / "p")):
+        np.testing.assert_array_equal(policy(OBSERVATIONS), greedy(agent, OBSERVATIONS))
+        assert policy.action_spec.choices() == Choices(EQUAL)
+
+
+def test_several_choices_that_cannot_be_rebuilt_are_exported_as_they_are(tmp_path):
+    agent = agent_of(UNEQUAL, activation_fn=tf.sin)
+    policy_saver.PolicySaver(agent.policy).save(str(tmp_path / "p"))
+    policy = policies.load_exportable(tmp_path / "p")
+    assert isinstance(policy, FrozenPolicy)
+    assert policy.head == Head.choosing(policy.action_spec)
+    export(policy, tmp_path / "a", observations=OBSERVATIONS)
+    found = runtime.load(tmp_path / "a").action(OBSERVATIONS)
+    np.testing.assert_array_equal(found, greedy(agent, OBSERVATIONS))
+
+
 def test_a_saved_model_of_several_choices_is_shifted_to_the_environments_numbers(tmp_path):
     agent = agent_of(UNEQUAL)
-    policy_saver.PolicySaver(GreedyPolicy(agent.policy)).save(str(tmp_path / "p"))
+    policy_saver.PolicySaver(agent.policy).save(str(tmp_path / "p"))
     own = action_of(UNEQUAL, low=4)
     shifted = policies.load(tmp_path / "p", action=own)
     plain = policies.load(tmp_path / "p")
     np.testing.assert_array_equal(shifted(OBSERVATIONS), np.add(plain(OBSERVATIONS), (4, 5, 6)))
     assert shifted.head == Head("argmax", offset=(4.0, 5.0, 6.0))
+    with pytest.raises(ValueError, match=r"action has 3 numbers, and the environment's 2"):
+        policies.load(tmp_path / "p", action=action_of((3, 4)))
 
 
 def test_a_keras_model_gives_the_scores_of_all_numbers(tmp_path):
@@ -221,8 +269,10 @@ def test_a_keras_model_gives_the_scores_of_all_numbers(tmp_path):
 # Artifacts
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("counts", [EQUAL, UNEQUAL])
+@pytest.mark.parametrize(
+    ("counts", "precision"),
+    [*((UNEQUAL, precision) for precision in PRECISIONS), (EQUAL, "float32"), (EQUAL, "int8")],
+)
 def test_artifacts_choose_each_number_by_itself_in_every_precision(tmp_path, counts, precision):
     policy = several(counts, low=2, sizes=(4, 40, 32))
     made = export(

@@ -250,8 +250,15 @@ def output_count(head: Head, action: ArraySpec) -> int:
     """Returns how many outputs a network needs for this head and action.
 
     Raises:
-        ValueError: an argmax head on an action that is no integers between bounds.
+        ValueError: an argmax head on an action that is no integers between bounds, or with offsets
+            that are not one for each number.
     """
     if head.kind == "argmax":
-        return action.choices().total
+        choices = action.choices()
+        if np.size(head.offset) not in (1, len(choices.counts)):
+            raise ValueError(
+                "An argmax head has one offset, or one for each number of its action. Received: "
+                f"offset={head.offset} for {len(choices.counts)}. Use Head.choosing(action)."
+            )
+        return choices.total
     return int(np.prod(action.shape, dtype=int))

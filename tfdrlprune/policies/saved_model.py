@@ -218,4 +218,9 @@ def _shift(own: ArraySpec, saved: ArraySpec) -> Array:
     if not discrete or own.low is None or saved.low is None:
         return np.zeros((), np.int64)
     low, first = (_observations.bounds(spec)[0].astype(np.int64) for spec in (own, saved))
-    return np.reshape(low - first, own.shape)
+    if len(low) != len(first):
+        raise ValueError(
+            f"The SavedModel's action has {len(first)} numbers, and the environment's {len(low)}: "
+            f"{own}. Name the environment that it was trained in."
+        )
+    return np.reshape(low - first, saved.shape)
