@@ -92,17 +92,16 @@ def test_the_parts_of_an_agent_are_what_it_was_built_with():
     "space",
     [
         gymnasium.spaces.Box(0, np.inf, (2,)),
-        gymnasium.spaces.Box(0, 5, (2,), np.int32),
+        gymnasium.spaces.Box(-(2**31), 2**31 - 1, (2,), np.int32),
         gymnasium.spaces.Box(-1, 1, (2, 2)),
-        gymnasium.spaces.MultiDiscrete([2, 3]),
-        gymnasium.spaces.MultiBinary(2),
+        gymnasium.spaces.MultiDiscrete([2, 70_000]),
     ],
 )
 def test_ppo_refuses_actions_that_it_cannot_give(space):
     class Other(Image):
         action_space = space
 
-    with pytest.raises(ValueError, match=r"PPO needs Discrete actions.*Received: (Multi|Box)"):
+    with pytest.raises(ValueError, match=r"PPO needs Discrete.*Received: (Multi|Box)"):
         tp.agents.ppo(Other)
 
 

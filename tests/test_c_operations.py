@@ -200,6 +200,12 @@ def test_of_equal_scores_the_first_is_the_arg_max():
         assert made.tolist() == [wanted]
 
 
+def test_each_row_has_an_arg_max_of_its_own():
+    rows = np.random.default_rng(0).integers(0, 4, (1, 5, 6)).astype(np.float32)
+    made, _ = run("ARG_MAX", [rows, constant(np.int32(2))], (1, 5))
+    np.testing.assert_array_equal(made.reshape(1, 5), rows.argmax(axis=2))
+
+
 WINDOW = {"filterHeight": 2, "filterWidth": 3, "strideH": 2, "strideW": 2}
 
 

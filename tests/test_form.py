@@ -153,7 +153,7 @@ def test_models_that_do_not_fit_their_specs_are_refused():
         policy.replace(observation_spec=ArraySpec("state", (4,), "float32"))
     with pytest.raises(ValueError, match=r"outputs of the shape \(batch, 2\)"):
         policy.replace(action_spec=ArraySpec("action", (), "int64", 0, 1))
-    with pytest.raises(ValueError, match="one integer between two bounds"):
+    with pytest.raises(ValueError, match="gives integers between bounds"):
         policy.replace(action_spec=BOX)
     inputs = tf.keras.Input((4,), name="observation")
     model = tf.keras.Model(inputs, tf.keras.layers.Dense(3, name="q")(inputs))

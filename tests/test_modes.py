@@ -23,6 +23,7 @@ from tf_agents.trajectories import time_step as ts
 from tfdrlprune import policies
 from tfdrlprune.policies.choice_projection import projection
 from tfdrlprune.policies.frozen import FrozenPolicy
+from tfdrlprune.policies.modes import take_modes
 
 BOTH = tensor_spec.BoundedTensorSpec((2,), tf.int64, 0, [2, 1], name="action")
 OBSERVATIONS = np.random.default_rng(5).normal(size=(60, 4)).astype("float32")
@@ -64,6 +65,58 @@ def save(policy, folder):
 def greedy(agent, observations):
     step = ts.restart(tf.constant(observations), batch_size=len(observations))
     return np.asarray(GreedyPolicy(agent.policy).action(step).action)
+
+
+def definition_of(function, *, called=True):
+    """Returns a graph that calls a function, or that has it and does not call it."""
+    with tf.Graph().as_default() as made:
+        tf.function(function)()
+    definition = made.as_graph_def()
+    if not called:
+        del definition.node[:]
+    return definition
+
+
+def run(definition):
+    """Returns what a graph's one call gives."""
+    with tf.Graph().as_default() as made, tf.compat.v1.Session(graph=made) as session:
+        tf.import_graph_def(definition, name="")
+        (call,) = [op for op in made.get_operations() if "PartitionedCall" in op.type]
+        return session.run(call.outputs[0])
+
+
+def test_noise_is_zero_in_functions_too():
+    definition = definition_of(lambda: 3.0 + 2.0 * tf.random.normal([2, 5]))
+    assert take_modes(definition) == ("RandomStandardNormal",)
+    np.testing.assert_array_equal(run(definition), np.full((2, 5), 3.0))
+
+
+def test_a_draw_is_the_likeliest_value():
+    logits = tf.math.log([[0.2, 0.5, 0.3], [0.6, 0.1, 0.3]]).numpy()
+    definition = definition_of(lambda: tf.random.categorical(logits, 1))
+    assert take_modes(definition) == ("Multinomial",)
+    np.testing.assert_array_equal(run(definition), [[1], [0]])
+
+
+@pytest.mark.parametrize("explores", [tf.less, tf.greater_equal])
+def test_what_is_compared_with_epsilon_does_not_explore(explores):
+    greedy_side = explores is tf.greater_equal
+    definition = definition_of(lambda: explores(tf.random.uniform([4], maxval=1.0), 0.3))
+    assert take_modes(definition) == ("RandomUniform",)
+    np.testing.assert_array_equal(run(definition), [greedy_side] * 4)
+
+
+def test_noise_that_is_an_action_itself_stays():
+    definition = definition_of(lambda: 2.0 * tf.random.uniform([4]) - 1.0)
+    assert take_modes(definition) == ()
+    assert len(np.unique(run(definition))) == 4
+
+
+def test_functions_that_nothing_calls_are_left_alone():
+    definition = definition_of(lambda: tf.random.normal([2]), called=False)
+    before = definition.SerializeToString(deterministic=True)
+    assert take_modes(definition) == ()
+    assert definition.SerializeToString(deterministic=True) == before
 
 
 @pytest.mark.parametrize("name", SAMPLING)

@@ -18,6 +18,10 @@ from tfdrlprune.agents.environments import time_step_spec as make_time_step_spec
 from tfdrlprune.agents.networks import front, initialize_orthogonal
 from tfdrlprune.policies.choice_projection import projection
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.tensor_specs import array_spec
+
+# An output for each value of each number: beyond this no layer can have been meant.
+_MOST_VALUES = 65_536
 
 
 def ppo(  # noqa: PLR0913 (hyper-parameters)
@@ -74,9 +78,9 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
     action_spec = make_action_spec(action_space)
     if not all(_is_supported(leaf) for leaf in tf.nest.flatten(action_spec)):
         raise ValueError(
-            "PPO needs Discrete, MultiDiscrete or MultiBinary actions, or a Box of floats with "
-            f"bounds. Received: {action_space}. Wrap the environment in an ActionWrapper that "
-            "gives it one of these."
+            "PPO needs Discrete, MultiDiscrete or MultiBinary actions of at most "
+            f"{_MOST_VALUES:,} values, or a vector of floats with bounds. Received: "
+            f"{action_space}. Wrap the environment in an ActionWrapper that gives it one of these."
         )
     if critic_from is not None and policy is None:
         raise ValueError("critic_from goes with a policy to begin with. Received: policy=None.")
@@ -132,7 +136,7 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
 
 def _is_supported(leaf: Any) -> bool:
     if leaf.dtype.is_integer:
-        return True
+        return array_spec(leaf, "action").choices().total <= _MOST_VALUES
     if leaf.shape.rank > 1:
         return False  # the projection network of TF-Agents gives vectors only
     largest = leaf.dtype.max  # stands for a bound that is missing

@@ -23,17 +23,30 @@ _COMPARISONS = ("Greater", "GreaterEqual", "Less", "LessEqual")
 def take_modes(definition: Any) -> tuple[str, ...]:
     """Returns what a graph definition sampled by, as TensorFlow calls it; changes it in place.
 
-    Of noise that is not known nothing is changed, and nothing is returned.
+    Noise of another kind stays as it is.
     """
-    bodies = [definition.node, *(function.node_def for function in definition.library.function)]
     found: set[str] = set()
-    for nodes in bodies:
+    for nodes in _bodies(definition):
         for node in list(nodes):
             rule = _RULES.get(node.op)
             if rule is not None and (rule is not _exploit or _is_compared(node, nodes)):
                 found.add(node.op)
                 rule(nodes, node, nodes is not definition.node)
     return tuple(sorted(found))
+
+
+def _bodies(definition: Any) -> list[Any]:
+    """Returns the nodes of a graph, and those of each function that they call."""
+    functions = {each.signature.name: each.node_def for each in definition.library.function}
+    bodies: list[Any] = [definition.node]
+    seen: set[str] = set()
+    for nodes in bodies:  # which grows
+        for node in nodes:
+            called = [f.name for a in node.attr.values() for f in (a.func, *a.list.func)]
+            for name in {node.op, *called} & functions.keys() - seen:
+                seen.add(name)
+                bodies.append(functions[name])
+    return bodies
 
 
 def _without_noise(nodes: Any, node: Any, in_function: bool) -> None:
