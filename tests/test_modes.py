@@ -98,12 +98,23 @@ def test_a_draw_is_the_likeliest_value():
     np.testing.assert_array_equal(run(definition), [[1], [0]])
 
 
-@pytest.mark.parametrize("explores", [tf.less, tf.greater_equal])
-def test_what_is_compared_with_epsilon_does_not_explore(explores):
-    greedy_side = explores is tf.greater_equal
-    definition = definition_of(lambda: explores(tf.random.uniform([4], maxval=1.0), 0.3))
+@pytest.mark.parametrize("compared", [tf.less, tf.greater_equal])
+def test_an_epsilon_greedy_choice_does_not_explore(compared):
+    def act():
+        drawn = compared(tf.random.uniform([4], maxval=1.0), 0.3)
+        greedy_action, random_action = tf.constant([5] * 4), tf.constant([7] * 4)
+        sides = (greedy_action, random_action)
+        return tf.where(drawn, *(sides if compared is tf.greater_equal else sides[::-1]))
+
+    definition = definition_of(act)
     assert take_modes(definition) == ("RandomUniform",)
-    np.testing.assert_array_equal(run(definition), [greedy_side] * 4)
+    np.testing.assert_array_equal(run(definition), [5] * 4)
+
+
+def test_what_a_dropout_draws_stays_noise():
+    definition = definition_of(lambda: tf.nn.dropout(tf.ones([1000]), 0.5))
+    assert take_modes(definition) == ()
+    assert 300 < (run(definition) == 0.0).sum() < 700
 
 
 def test_noise_that_is_an_action_itself_stays():

@@ -15,9 +15,11 @@ from tfdrlprune._tf import tf
 
 # How operations begin that give other numbers each time.
 RANDOM = ("Multinomial", "Random", "StatelessMultinomial", "StatelessRandom")
-# What a number drawn uniformly goes through on its way to be compared with epsilon.
-_ON_THE_WAY = ("Add", "AddV2", "Cast", "Identity", "Mul", "Reshape", "Sub")
-_COMPARISONS = ("Greater", "GreaterEqual", "Less", "LessEqual")
+# What a number drawn uniformly goes through on its way to a choice: comparisons with epsilon too.
+_ON_THE_WAY = (
+    *("Add", "AddV2", "Cast", "ExpandDims", "Identity", "LogicalNot", "Mul", "Reshape", "Sub"),
+    *("Greater", "GreaterEqual", "Less", "LessEqual"),
+)
 
 
 def take_modes(definition: Any) -> tuple[str, ...]:
@@ -29,7 +31,7 @@ def take_modes(definition: Any) -> tuple[str, ...]:
     for nodes in _bodies(definition):
         for node in list(nodes):
             rule = _RULES.get(node.op)
-            if rule is not None and (rule is not _exploit or _is_compared(node, nodes)):
+            if rule is not None and (rule is not _exploit or _chooses(node, nodes)):
                 found.add(node.op)
                 rule(nodes, node, nodes is not definition.node)
     return tuple(sorted(found))
@@ -101,21 +103,24 @@ def _output(name: str, in_function: bool) -> str:
     return f"{name}:output:0" if in_function else name
 
 
-def _is_compared(node: Any, nodes: Iterable[Any]) -> bool:
-    """Tells whether a number does nothing but choose, by being compared with another."""
-    pending, compared = [node.name], False
+def _chooses(node: Any, nodes: Iterable[Any]) -> bool:
+    """Tells whether a number does nothing but choose between two integers, such as actions.
+
+    What a dropout draws chooses, too, but between floats.
+    """
+    pending, found = [node.name], False
     while pending:
         name = pending.pop()
         for user in nodes:
             if not any(each.split(":")[0] == name for each in user.input):
                 continue
-            if user.op in _COMPARISONS:
-                compared = True
+            if user.op in ("Select", "SelectV2") and tf.as_dtype(user.attr["T"].type).is_integer:
+                found = True
             elif user.op in _ON_THE_WAY:
                 pending.append(user.name)
             else:
                 return False
-    return compared
+    return found
 
 
 _RULES: dict[str, Callable[[Any, Any, bool], None]] = {
