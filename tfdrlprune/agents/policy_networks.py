@@ -182,8 +182,7 @@ def check_choices(policy: Policy, action_spec: Any) -> None:
     if own != wanted or policy.action_spec.shape != spec.shape:
         raise ValueError(
             f"The environment has {' x '.join(map(str, wanted))} actions to choose from. Received: "
-            f"a policy with the head {policy.head.kind!r} and the outputs of "
-            f"{policy.action_spec}."
+            f"a policy with the head {policy.head.kind!r} whose actions are {policy.action_spec}."
         )
 
 

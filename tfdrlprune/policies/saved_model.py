@@ -139,7 +139,9 @@ def rebuild(saved: SavedModel) -> Policy:
     try:
         built = _rebuilt(saved)
     except ValueError as error:
-        raise (saved.refusal_of_noise() or error) from error
+        if (refusal := saved.refusal_of_noise()) is not None:
+            raise refusal from error
+        raise
     saved.prove(built)
     return built
 
