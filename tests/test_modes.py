@@ -152,6 +152,12 @@ def test_a_policy_that_samples_comes_in_as_its_mode(name, tmp_path, caplog):
     assert [type(each).__name__ for each in policy.model.layers].count("Dense") == 3
 
 
+def test_an_epsilon_greedy_policy_in_this_process_is_taken_without_its_epsilon():
+    agent = dqn()
+    policy = policies.from_agent(agent.collect_policy)
+    np.testing.assert_array_equal(policy(OBSERVATIONS), greedy(agent, OBSERVATIONS))
+
+
 def test_of_a_greedy_policy_no_mode_is_taken(tmp_path, caplog):
     policy = policies.load(save(dqn().policy, tmp_path / "p"))
     assert not [each for each in caplog.records if each.name == "tfdrlprune"]

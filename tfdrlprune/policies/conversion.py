@@ -139,9 +139,12 @@ def greedy_policy(agent: Any) -> Any:
     """Returns the greedy TFPolicy of an agent or a TFPolicy; SAC's own ``policy`` samples."""
     from tfdrlprune._tf_agents import tf_agents  # noqa: F401  must come before its parts
     from tf_agents.policies import tf_policy  # isort: skip
+    from tf_agents.policies.epsilon_greedy_policy import EpsilonGreedyPolicy  # isort: skip
     from tf_agents.policies.greedy_policy import GreedyPolicy  # isort: skip
 
     policy = getattr(agent, "policy", agent)
+    if isinstance(policy, EpsilonGreedyPolicy):
+        policy = policy.wrapped_policy
     if isinstance(policy, GreedyPolicy):
         return policy
     if not isinstance(policy, tf_policy.TFPolicy):
