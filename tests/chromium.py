@@ -107,8 +107,7 @@ class Page:
         self._size = {"width": width, "height": height}
         for domain in ("Page", "Runtime", "Log"):
             self._call(f"{domain}.enable")
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self._call("Emulation.setEmulatedMedia", features=[scheme])
+        self.prefer(dark=dark)
         self._call(
             "Emulation.setDeviceMetricsOverride", **self._size, deviceScaleFactor=1, mobile=touch
         )
@@ -137,6 +136,11 @@ class Page:
             self._call("Page.getFrameTree")  # events come with answers
             time.sleep(0.02)
 
+    def prefer(self, *, dark: bool) -> None:
+        """Sets what the reader likes."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._call("Emulation.setEmulatedMedia", features=[scheme])
+
     def value(self, expression: str) -> Any:
         """Returns what an expression is in the page; works where its own scripts may not run."""
         answer = self._call(
@@ -149,7 +153,7 @@ class Page:
     def wait_until(self, expression: str) -> None:
         """Returns when an expression holds."""
         end = time.monotonic() + _PATIENCE_SECONDS
-        while not self.value(expression):
+        while not self.value(f"!!({expression})"):
             if time.monotonic() > end:
                 raise TimeoutError(expression)
             time.sleep(0.05)

@@ -66,8 +66,8 @@ def _spread(samples: list[_Sample]) -> Plot:
     half = 0.0 if high > low else 0.02 * abs(high) or 0.5
     edges = np.linspace(low - half, high + half, _BINS + 1 if high > low else 2)
     steps = {each.name: _outline(each.returns, edges) for each in samples}
-    top = 1.12 * max(float(ys.max()) for _, ys in steps.values())
-    xs, ys = scales.of_returns(edges.tolist()), scales.of_sizes([top / 1.18])
+    top = max(float(ys.max()) for _, ys in steps.values())
+    xs, ys = scales.of_returns(edges.tolist()), scales.of_sizes([top])
     figure = drawing.figure(4.8, 3.0)
     axes = figure.add_subplot()
     _frame(axes, xs, ys, "return of an episode", "share of episodes")

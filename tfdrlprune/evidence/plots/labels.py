@@ -28,6 +28,8 @@ class Offset:
     along: str
 
 
+# Share of a name that is before its anchor.
+_BEFORE = {"left": 0.0, "center": 0.5, "right": 1.0, "bottom": 0.0, "top": 1.0}
 # The best first.
 _OFFSETS = (
     Offset(8, 0, "left", "center"),
@@ -74,7 +76,9 @@ def place(
     chosen = []
     frame = axes.get_window_extent()
     for name, point in zip(names, points, strict=True):
-        boxes = [_box(axes, name, point, offset, text) for offset in _OFFSETS]
+        width, height = _size(axes, name, text)
+        at = to_pixels(point)
+        boxes = [_box(axes, at, width, height, offset) for offset in _OFFSETS]
         hidden = [_hidden(box, taken) + 4 * (not _within(box, frame)) for box in boxes]
         best = hidden.index(min(hidden))
         taken.append(boxes[best])
@@ -82,19 +86,21 @@ def place(
     return chosen
 
 
-def _box(axes: Any, name: str, point: tuple[float, float], offset: Offset, text: Any) -> Any:
-    drawn = axes.annotate(
-        name,
-        point,
-        xytext=(offset.right, offset.up),
-        textcoords="offset points",
-        ha=offset.across,
-        va=offset.along,
-        **text,
-    )
+def _size(axes: Any, name: str, text: Any) -> tuple[float, float]:
+    """Returns a name's width and height in pixels."""
+    drawn = axes.text(0, 0, name, **text)
     box = drawn.get_window_extent()
     drawn.remove()
-    return box
+    return box.width, box.height
+
+
+def _box(axes: Any, at: Any, width: float, height: float, offset: Offset) -> Any:
+    from matplotlib.transforms import Bbox
+
+    pixels = axes.figure.dpi / 72
+    left = at[0] + pixels * offset.right - width * _BEFORE[offset.across]
+    bottom = at[1] + pixels * offset.up - height * _BEFORE[offset.along]
+    return Bbox.from_bounds(left, bottom, width, height)
 
 
 def _hidden(box: Any, taken: Sequence[Any]) -> int:

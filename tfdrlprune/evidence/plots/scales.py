@@ -36,7 +36,7 @@ def of_sizes(values: Sequence[float]) -> Scale:
     """Returns a scale of numbers above zero: from zero, or in decades."""
     least, most = min(values), max(values)
     if least <= 0 or most < _DECADES_FROM * least:
-        return _linear(0.0, 1.18 * (most or 1.0))
+        return _linear(0.0, 1.2 * (most or 1.0))
     room = 0.14 * math.log10(most / least) + 0.08
     low, high = least / 10**room, most * 10**room
     steps = (1, 2, 5) if high / low < 300 else (1,)
