@@ -30,6 +30,7 @@ def made(**changes):
 def every(full):
     return [
         *pareto.plots(full),
+        *pareto.tried(full),
         *distributions.plots(full),
         *sweep_plots.plots(full.robustness),
     ]
@@ -72,7 +73,7 @@ def traces(plot, mode="markers"):
 
 
 def test_both_costs_have_every_stage_at_its_numbers():
-    size, latency, _ = pareto.plots(made(latency_us={"median": 3.5, "p99": 4.0}))
+    size, latency = pareto.plots(made(latency_us={"median": 3.5, "p99": 4.0}))
     assert [(each["x"], each["y"]) for each in traces(size)] == [
         ([40_100.0], [500.0]),
         ([4_000.0], [449.0]),
@@ -86,12 +87,12 @@ def test_both_costs_have_every_stage_at_its_numbers():
 
 
 def test_what_was_tried_stands_by_its_weights():
-    *_, weights = pareto.plots(made())
+    (weights,) = pareto.tried(made())
     tried, *stages = traces(weights)
     assert (tried["x"], tried["y"]) == ([6_733.0], [498.0])
     assert tried["marker"]["symbol"] == "circle-open"
     assert [each["x"] for each in stages] == [[67_330.0], [6_733.0], [7_010.0]]
-    assert len(pareto.plots(dataclasses.replace(made(), tried=()))) == 2
+    assert pareto.tried(dataclasses.replace(made(), tried=())) == []
 
 
 def test_the_frontier_is_what_no_other_beats_in_both():
@@ -162,7 +163,9 @@ def test_far_numbers_stand_in_decades_and_near_ones_begin_at_zero():
     assert far.low < 100
     assert far.high > 10_000
     assert {100, 1_000, 10_000} <= set(far.ticks)
-    assert scales.of_sizes([1, 1e6]).labels[-1] == "1 M"
+    assert scales.of_sizes([900, 20_000]).labels[0] == "0.5 k"
+    assert scales.of_sizes([0, 9_000]).labels == ["0", "2500", "5000", "7500", "10000"]
+    assert scales.of_sizes([0, 9e6]).labels[1] == "2.5 M"
     assert scales.of_returns([-3.0, -3.0]).low < -3.0 < scales.of_returns([-3.0, -3.0]).high
 
 

@@ -19,6 +19,7 @@ from tfdrlprune.evidence.episodes import Episodes
 from tfdrlprune.evidence.gate import judge
 from tfdrlprune.evidence.report import Report
 from tfdrlprune.evidence.statistics import Estimate
+from tfdrlprune.evidence.stored_kernels import Kernel
 from tfdrlprune.evidence.sweeping.sweep_results import Curve, Point, Robustness, SweepResult
 from tfdrlprune.evidence.sweeping.sweeps import Sweep
 from tfdrlprune.evidence.table import cells
@@ -245,6 +246,19 @@ def test_as_markdown_the_verdict_comes_first_and_every_stage_has_a_line():
     assert {line.count("|") for line in table[:5]} == {table[0].count("|")}
     assert "| return | PASS | -2 | -25 | " in "\n".join(lines)
     assert "tfdrlprune compress <x>" in lines
+
+
+def test_markdown_names_what_is_left_of_each_layer_and_the_file():
+    none = np.zeros((1, 1), np.int8)
+    kernels = [
+        (Kernel("a|b", "FULLY_CONNECTED", (64, 4), count, none, none),) for count in (256, 64)
+    ]
+    made = report(kernels=kernels[1], sha256="ab" * 32)
+    first = dataclasses.replace(made.stages[0], kernels=kernels[0])
+    made = dataclasses.replace(made, stages=(first, made.stages[1]))
+    text = made.files()["report.md"].decode()
+    assert "| a\\|b | 64 × 4 | 64 × 4 | 64 | 75.0% |" in text
+    assert f"SHA-256 of policy.tflite: `{'ab' * 32}`." in text
 
 
 def test_a_bar_in_a_name_does_not_end_its_cell_in_markdown():

@@ -42,6 +42,7 @@ def render(report: Report, *, plain: bool = False) -> str:
     environment.filters["spec"] = _spec
     columns, lines = table.columns_and_lines(report.rows())
     shown = layers.stages_of(report)
+    pictured = [_pictured(each, shown) for each in layers.layers_of(shown)]
     return environment.get_template("report.html").render(
         report=report,
         **words(report),
@@ -49,12 +50,14 @@ def render(report: Report, *, plain: bool = False) -> str:
         looks=[look(row, report.baseline, report.judged) for row in report.rows()],
         columns=columns,
         lines=lines,
-        tried=[_cells(each) for each in report.tried],
         costs=pareto.plots(report),
+        tried=[_cells(each) for each in report.tried],
+        ways=pareto.tried(report),
         spreads=distributions.plots(report),
         sweeps=sweep_plots.plots(report.robustness),
         stages=shown,
-        layers=[_pictured(each, shown) for each in layers.layers_of(shown)],
+        layers=pictured,
+        masked=any(each.mask for layer in pictured for each in layer["pictures"]),
         differences=(report.judged.differences.lines() if report.judged.differences else []),
         runs=_runs(report.seeds),
         style=_read("report.css"),
@@ -155,14 +158,11 @@ def _cells(each: Tried) -> list[str]:
     """Returns a candidate's cells in the table of what was tried."""
     played = each.mean is not None and each.difference is not None
     return [
-        f"{each.route} to {each.sparsity:.4g}",
+        f"{each.route} to {each.sparsity:.4g}{' (taken)' if each.chosen else ''}",
         f"{each.nonzero:,}",
-        f"{each.parameters:,}",
         f"{table.number(each.mean or 0.0)} ({each.difference:+.3g})" if played else "",
-        f"{each.episodes:,}" if played else "",
         f"{each.seconds:.1f}",
         each.verdict or "",
-        "taken" if each.chosen else "",
     ]
 
 

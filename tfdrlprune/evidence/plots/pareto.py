@@ -32,48 +32,46 @@ _COSTS = (
     _Cost("size", "Size of the file", "model file, gzipped (bytes)", lambda row: row.gzip_bytes),
     _Cost("latency", "Latency", "one action, median (us)", lambda row: row.latency_us["median"]),
 )
-_WEIGHTS = _Cost(
-    *("weights", "Weights, and what was tried", "parameters that are not zero"),
-    lambda row: row.nonzero,
-)
+_WEIGHTS = _Cost("weights", "", "parameters that are not zero", lambda row: row.nonzero)
 
 
 def plots(report: Report) -> list[Plot]:
-    """Returns a plot of the return against each cost; none where nothing was played.
+    """Returns a plot of the return against each cost; none where nothing was played."""
+    rows = _played(report)
+    return [_plot(report, rows, cost, ()) for cost in _COSTS] if rows else []
 
-    What was tried on the way has no file, so it stands in the plot against weights only.
+
+def tried(report: Report) -> list[Plot]:
+    """Returns a plot of all that was tried, beside the stages; none where nothing was played.
+
+    Candidates on the way have no file, so that they stand by the weights that are left.
     """
-    rows = [row for row in report.rows() if row.returns is not None]
-    if not rows:
-        return []
-    made = [_plot(report, rows, cost, ()) for cost in _COSTS]
-    tried = [each for each in report.tried if each.mean is not None]
-    if tried:
-        made.append(_plot(report, rows, _WEIGHTS, tried))
-    return made
+    candidates = [each for each in report.tried if each.mean is not None]
+    rows = _played(report)
+    return [_plot(report, rows, _WEIGHTS, candidates)] if rows and candidates else []
 
 
-def _plot(report: Report, rows: Sequence[StageRow], cost: _Cost, tried: Sequence[Tried]) -> Plot:
+def _played(report: Report) -> list[StageRow]:
+    return [row for row in report.rows() if row.returns is not None]
+
+
+def _plot(
+    report: Report, rows: Sequence[StageRow], cost: _Cost, candidates: Sequence[Tried]
+) -> Plot:
     points = [(float(cost.of(row)), mean(row)) for row in rows]
-    others = [(float(each.nonzero), float(each.mean or 0.0)) for each in tried]
+    others = [(float(each.nonzero), float(each.mean or 0.0)) for each in candidates]
     margin = allowed(report)
     heights = [end for row in rows for end in interval(row)] + [y for _, y in others]
     heights += [] if margin is None else [margin[0]]
     scene = Scene(
-        *(report, cost.label, rows, points, tried, others),
+        *(report, cost.label, rows, points, candidates, others),
         scales.of_sizes([x for x, _ in points + others]),
         scales.of_returns(heights),
     )
     figure = drawing.figure(4.8, 3.3)
     offsets = _draw(figure.add_subplot(), scene)
-    svg = drawing.svg(figure, f"Return against {cost.title.lower()}", cost.name)
-    note = ""
-    if tried:
-        note = (
-            "Hollow: candidates on the way, on selection seeds, which nothing is judged on; the "
-            "one that was taken is ringed."
-        )
-    return Plot(cost.name, cost.title, svg, spec(scene, offsets), note)
+    svg = drawing.svg(figure, f"Return against {cost.label}", cost.name)
+    return Plot(cost.name, cost.title, svg, spec(scene, offsets))
 
 
 def _draw(axes: Any, scene: Scene) -> list[Offset]:
@@ -97,7 +95,7 @@ def _draw(axes: Any, scene: Scene) -> list[Offset]:
     # A dollar would begin mathematics.
     names = [table.title(row.name).replace("$", r"\$") for row in scene.rows]
     # On a phone Plotly's letters are larger beside the plot than these, so they get more room.
-    offsets = labels.place(axes, names, scene.points, intervals, scene.frontier, fontsize=12)
+    offsets = labels.place(axes, names, scene.points, intervals, scene.frontier, fontsize=13.5)
     for name, row, point, offset in zip(names, scene.rows, scene.points, offsets, strict=True):
         axes.annotate(
             name,

@@ -88,6 +88,7 @@ def axis(title: str, bounds: Sequence[float], **more: Any) -> dict[str, Any]:
     return {
         **{"title": {"text": title, "standoff": 8}, "range": list(bounds)},
         **{"gridcolor": line, "linecolor": line, "zeroline": False, "showline": True},
+        "tickangle": 0,
         **more,
     }
 

@@ -28,8 +28,12 @@ class Scale:
 
     @property
     def labels(self) -> list[str]:
-        """The ticks as people read them."""
-        return [f"{tick:,.6g}" if tick < 1e6 else f"{tick / 1e6:g} M" for tick in self.ticks]
+        """The ticks as people read them, short enough for a phone: 5 k, 10 k."""
+        most = max(map(abs, self.ticks), default=0.0)
+        for step, letter in ((1e6, " M"), (1e3, " k")):
+            if most >= 10 * step:
+                return [f"{tick / step:g}{letter}" if tick else "0" for tick in self.ticks]
+        return [f"{tick:.6g}" for tick in self.ticks]
 
 
 def of_sizes(values: Sequence[float]) -> Scale:
@@ -39,7 +43,8 @@ def of_sizes(values: Sequence[float]) -> Scale:
         return _linear(0.0, 1.2 * (most or 1.0))
     room = 0.14 * math.log10(most / least) + 0.08
     low, high = least / 10**room, most * 10**room
-    steps = (1, 2, 5) if high / low < 300 else (1,)
+    # Six or so: more would run into each other on a phone.
+    steps = (1, 2, 5) if high / low < 60 else (1, 3) if high / low < 2_000 else (1,)
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     ticks = [step * 10.0**power for power in range(first, last + 1) for step in steps]
     return Scale(low, high, True, tuple(tick for tick in ticks if low <= tick <= high))
