@@ -9,6 +9,7 @@ import io
 import json
 import re
 from html.parser import HTMLParser
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -290,3 +291,23 @@ def test_a_margin_in_units_of_the_return_is_drawn_as_such():
     gate = judge(DENSE, DENSE, Terms(bounds=BOUNDS, margin_return=20.0))
     assert "margin 20<" in report(gate=gate).files()["report.html"].decode()
     assert "margin 5%<" in report().files()["report.html"].decode()
+
+
+def luminance(colour):
+    """Returns the relative luminance of ``#rrggbb`` (WCAG 2.2)."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
+def test_words_stand_out_from_the_paper_in_both_themes():
+    style = resources.files("tfdrlprune.evidence").joinpath("report.css").read_text("utf-8")
+    themes = re.findall(r":root \{([^}]*)\}", style)
+    assert len(themes) == 2
+    for theme in themes:
+        colours = dict(re.findall(r"--(\w+): (#\w{6});", theme))
+        assert len(colours) == 9
+        for name in ("ink", "muted", "accent", "pass", "fail", "open"):
+            for paper in ("paper", "card"):
+                pair = sorted(luminance(colours[each]) for each in (name, paper))
+                assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 4.5, (name, paper)

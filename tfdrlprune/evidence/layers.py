@@ -35,7 +35,7 @@ class Layer:
 
 
 def stages_of(report: Report) -> list[StageRow]:
-    """Returns the dense stage, the last before the final one that has masks, and the final one.
+    """Returns the dense stage, the first before the final one that has masks, and the final one.
 
     A stage with masks has the dense one's shapes, and zeros.
     """
@@ -49,7 +49,7 @@ def stages_of(report: Report) -> list[StageRow]:
         for row in before
         if [kernel.shape for kernel in row.kernels] == shapes and has_zeros(row)
     ]
-    return [dense, *masked[-1:], final]
+    return [dense, *masked[:1], final]
 
 
 def has_zeros(row: StageRow) -> bool:

@@ -39,7 +39,7 @@ def render(report: Report, *, plain: bool = False) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["spec"] = _spec
+    environment.filters |= {"spec": _spec, "titled": table.title}
     columns, lines = table.columns_and_lines(report.rows())
     shown = layers.stages_of(report)
     pictured = [_pictured(each, shown) for each in layers.layers_of(shown)]
@@ -47,7 +47,7 @@ def render(report: Report, *, plain: bool = False) -> str:
         report=report,
         **words(report),
         figures=figures(report),
-        looks=[look(row, report.baseline, report.judged) for row in report.rows()],
+        looks={row.name: look(row, report.baseline, report.judged) for row in report.rows()},
         columns=columns,
         lines=lines,
         costs=pareto.plots(report),
@@ -175,7 +175,7 @@ class Picture:
         shape: of the kernel, for people.
         count: how many of its weights are left, for people.
         weights: data URI.
-        mask: data URI; None where nothing is gone.
+        mask: data URI; None where nothing is gone, or an earlier stage shows it.
         columns: cells across.
         rows: cells down.
     """
@@ -190,16 +190,21 @@ class Picture:
 
 
 def _pictured(layer: layers.Layer, stages: list[StageRow]) -> dict[str, Any]:
-    held = [(stage, each) for stage, each in zip(stages, layer.kernels, strict=True) if each]
+    shown: list[Picture] = []
+    for stage, kernel in zip(stages, layer.kernels, strict=True):
+        if kernel is not None:
+            # Later stages have the mask that the first one with a mask has.
+            masked = any(each.mask for each in shown)
+            shown.append(_picture(kernel, table.title(stage.name), masked))
     return {
         "name": layer.name,
         "left": layer.left,
-        "pictures": [_picture(kernel, table.title(stage.name)) for stage, kernel in held],
+        "pictures": shown,
         "gone": layer.kernels[-1] is None,
     }
 
 
-def _picture(kernel: Kernel, stage: str) -> Picture:
+def _picture(kernel: Kernel, stage: str, masked: bool) -> Picture:
     gone = 1 - kernel.nonzero / kernel.size
     rows, columns = kernel.weights.shape
     return Picture(
@@ -208,7 +213,7 @@ def _picture(kernel: Kernel, stage: str) -> Picture:
         f"{kernel.nonzero:,} of {kernel.size:,}" if gone else f"{kernel.size:,}",
         pictures.of_weights(kernel.weights),
         # A zero or two by chance are no mask.
-        pictures.of_mask(kernel.kept) if gone > 0.05 else None,
+        pictures.of_mask(kernel.kept) if gone > 0.05 and not masked else None,
         columns,
         rows,
     )

@@ -29,7 +29,6 @@ class _Sample:
     look: Look
     seeds: Array
     returns: Array
-    is_final: bool
 
 
 def plots(report: Report) -> list[Plot]:
@@ -55,8 +54,7 @@ def _sample(report: Report, row: StageRow) -> _Sample:
     gate = report.judged.gate
     worst = None if gate is None else gate.bounds[0]
     its = look(row, report.baseline, report.judged)
-    scores = row.episodes.scores(worst)
-    return _Sample(row.name, its, row.episodes.seeds, scores, row.name == report.final)
+    return _Sample(row.name, its, row.episodes.seeds, row.episodes.scores(worst))
 
 
 def _spread(samples: list[_Sample]) -> Plot:

@@ -95,7 +95,7 @@ def _draw(axes: Any, scene: Scene) -> list[Offset]:
     # A dollar would begin mathematics.
     names = [table.title(row.name).replace("$", r"\$") for row in scene.rows]
     # On a phone Plotly's letters are larger beside the plot than these, so they get more room.
-    offsets = labels.place(axes, names, scene.points, intervals, scene.frontier, fontsize=13.5)
+    offsets = labels.place(axes, names, scene.points, intervals, scene.frontier, fontsize=15)
     for name, row, point, offset in zip(names, scene.rows, scene.points, offsets, strict=True):
         axes.annotate(
             name,
