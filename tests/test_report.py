@@ -250,7 +250,7 @@ def test_as_markdown_the_verdict_comes_first_and_every_stage_has_a_line():
 
 
 def test_markdown_names_what_is_left_of_each_layer_and_the_file():
-    none = np.zeros((1, 1), np.int8)
+    none = np.zeros((1, 1), np.uint8)
     kernels = [
         (Kernel("a|b", "FULLY_CONNECTED", (64, 4), count, none, none),) for count in (256, 64)
     ]
