@@ -163,9 +163,10 @@ def test_far_numbers_stand_in_decades_and_near_ones_begin_at_zero():
     assert far.low < 100
     assert far.high > 10_000
     assert {100, 1_000, 10_000} <= set(far.ticks)
-    assert scales.of_sizes([900, 20_000]).labels == ["1 k", "3 k", "10 k", "30 k"]
-    assert scales.of_sizes([0, 9_000]).labels == ["0", "2500", "5000", "7500", "10000"]
-    assert scales.of_sizes([0, 9e6]).labels[1] == "2.5 M"
+    assert far.labels == ["100", "300", "1 k", "3 k", "10 k"]
+    assert scales.of_sizes([0, 900]).labels == ["0", "250", "500", "750", "1000"]
+    assert scales.of_sizes([0, 9e6]).labels == ["0", "2.5 M", "5 M", "7.5 M", "10 M"]
+    assert scales.of_returns([-15_000, 5_000]).labels == ["-10 k", "0"]
     assert scales.of_returns([-3.0, -3.0]).low < -3.0 < scales.of_returns([-3.0, -3.0]).high
 
 

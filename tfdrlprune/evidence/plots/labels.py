@@ -49,7 +49,7 @@ def place(
     line: tuple[Sequence[float], Sequence[float]],
     **text: Any,
 ) -> list[Offset]:
-    """Returns where names stand so that they hide no point, interval, line or other name.
+    """Returns where names stand so that they hide no point, interval, line or other words.
 
     Where there is no such place, one that hides the least.
 
@@ -65,7 +65,8 @@ def place(
 
     axes.figure.draw_without_rendering()
     to_pixels = axes.transData.transform
-    taken = []
+    # Words that are there already are larger in Plotly.
+    taken = [each.get_window_extent().expanded(1.6, 1.6) for each in axes.texts]
     for (x, y), (low, high) in zip(points, intervals, strict=True):
         (left, at), (_, bottom), (_, top) = (to_pixels((x, each)) for each in (y, low, high))
         taken.append(Bbox.from_extents(left - _MARKER, at - _MARKER, left + _MARKER, at + _MARKER))

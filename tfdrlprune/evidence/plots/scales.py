@@ -28,12 +28,16 @@ class Scale:
 
     @property
     def labels(self) -> list[str]:
-        """The ticks as people read them, short enough for a phone: 5 k, 10 k."""
+        """The ticks as people read them, short enough for a phone: 500, 5 k, 50 k."""
         most = max(map(abs, self.ticks), default=0.0)
-        for step, letter in ((1e6, " M"), (1e3, " k")):
-            if most >= 10 * step:
-                return [f"{tick / step:g}{letter}" if tick else "0" for tick in self.ticks]
-        return [f"{tick:.6g}" for tick in self.ticks]
+        units = [(step, letter) for step, letter in ((1e6, " M"), (1e3, " k")) if most >= 10 * step]
+        return [_short(tick, units) for tick in self.ticks]
+
+
+def _short(tick: float, units: Sequence[tuple[float, str]]) -> str:
+    """Returns a number in the largest unit that it fills."""
+    step, letter = next((unit for unit in units if abs(tick) >= unit[0]), (1.0, ""))
+    return f"{tick / step:.6g}{letter}"
 
 
 def of_sizes(values: Sequence[float]) -> Scale:
