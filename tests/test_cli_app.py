@@ -11,7 +11,7 @@ import pytest
 import tfdrlprune
 from tfdrlprune.cli import app
 
-COMMANDS = ["benchmark", "compress", "demo", "evaluate", "export", "inspect", "train"]
+COMMANDS = ["benchmark", "compress", "demo", "evaluate", "export", "inspect", "report", "train"]
 
 
 @pytest.fixture

@@ -120,6 +120,7 @@ def test_compress_writes_the_artifact_with_its_report_and_exits_by_the_gate(made
     code = run([*arguments, "--out", str(tmp_path / "c"), "--json", str(file)])
     assert not (tmp_path / "c.work").exists()
     report = json.loads((tmp_path / "c" / "report.json").read_text())
+    assert report.pop("arrays")["file"] == "report.npz"
     assert json.loads(file.read_text()) == report
     assert code == {"PASS": 0, "FAIL": 3, "INCONCLUSIVE": 4}[report["gate"]["verdict"]]
     manifest = artifact.verify(tmp_path / "c")

@@ -33,6 +33,8 @@ def made(tmp_path_factory):
     manifest = json.loads((root / "newer" / "policy.json").read_text())
     (root / "newer" / "policy.json").write_text(json.dumps(manifest | {"format_version": 99}))
     (root / "no-model" / "policy.tflite").unlink()
+    (root / "foreign-report").mkdir()
+    (root / "foreign-report" / "report.json").write_text('{"name": "my-app"}')
     (root / "home").mkdir()
     (root / "home" / "thesis.tex").write_text("years of work")
     (root / "recipe.toml").write_text("sparsty = 0.9\n")
@@ -132,6 +134,12 @@ CASES = {
         "two finite numbers, LOW < HIGH",
     ),
     "a margin of nan": ("evaluate good --env CartPole-v1 --margin nan", "nan is not in the range"),
+    "no report": ("report good", "good holds no report: expected a folder with report.json"),
+    "a report of something else": ("report foreign-report", "is no report of tfdrlprune"),
+    "events into a file": (
+        "compress policy --env CartPole-v1 --out OUT --tensorboard recipe.toml",
+        "Directory 'recipe.toml' is a file",
+    ),
     "a huge seed": ("inspect good --seed 4294967296", "is not in the range"),
     "no artifact": ("evaluate home --env CartPole-v1", "home is not an artifact"),
     "a cut file": ("evaluate cut --env CartPole-v1", "The file was cut or changed"),

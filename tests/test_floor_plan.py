@@ -24,7 +24,12 @@ ROOMS = {
     "policies": set(),
     "agents": {"pruning", "policies"},
     "deployment": {"policies", "quantization", "runtime"},
-    "evidence": {"runtime", "deployment.artifact", "deployment.model_graph"},
+    "evidence": {
+        "runtime",
+        "deployment.artifact",
+        "deployment.model_file",
+        "deployment.model_graph",
+    },
     "compression": {
         *("pruning", "structure", "quantization", "policies", "agents"),
         *("deployment", "evidence", "runtime"),

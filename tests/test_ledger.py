@@ -83,7 +83,10 @@ def test_a_stage_holds_the_keys_that_scripts_rely_on(dense):
     assert list(value) == [
         *("name", "precision", "parameters", "nonzero", "sparsity", "size_bytes", "gzip_bytes"),
         *("latency_us", "agreement", "return", "paired", "diagnostics", "verdict"),
+        *("gate", "sha256", "layers"),
     ]
+    assert value["layers"][0]["weights"] >= value["layers"][0]["nonzero"] > 0
+    assert len(value["sha256"]) == 64
     assert set(value["latency_us"]) == {"median", "p99"}
     assert {
         *("episodes", "mean", "iqm", "ci_low", "ci_high", "cvar10", "worst", "failures"),

@@ -109,7 +109,7 @@ def test_the_wheel_holds_code_template_marker_and_licence_and_no_tests(tmp_path)
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {
         *("tfdrlprune/py.typed", "tfdrlprune/evidence/report.html"),
-        "tfdrlprune/evidence/report.md",
+        *(f"tfdrlprune/evidence/report.{kind}" for kind in ("css", "js", "md")),
     } <= names
     assert any(name.endswith("LICENSE") for name in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"tfdrlprune"}

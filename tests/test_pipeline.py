@@ -74,7 +74,10 @@ def test_the_export_is_the_judged_artifact_with_its_report(result, tmp_path):
 def test_c_is_made_of_the_judged_file(result, tmp_path):
     folder = result.export(tmp_path / "a", formats=("tflite", "c"))
     manifest = artifact.verify(folder)
-    assert {"policy.c", "policy.h", "policy_test.c", "report.json"} <= set(manifest.files)
+    assert {"policy.c", "policy.h", "policy_test.c"} <= set(manifest.files)
+    assert {path.name for path in folder.iterdir()} - set(manifest.files) == {
+        *("policy.json", "report.json", "report.npz", "report.md", "report.html"),
+    }
     assert manifest.versions["cc"] != "none"
     compiled, interpreted = runtime.load(folder, backend="c"), runtime.load(folder)
     batch = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)

@@ -2,72 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import gzip
 import io
 import json
 import re
 from html.parser import HTMLParser
+from importlib import resources
 
 import numpy as np
 import pytest
+from reports import BOUNDS, COUNT, DENSE, episodes, report, row
 from rich.console import Console
 
-from tfdrlprune.evidence import page
 from tfdrlprune.evidence.episodes import Episodes
 from tfdrlprune.evidence.gate import judge
 from tfdrlprune.evidence.report import Report
-from tfdrlprune.evidence.stage import StageRow
-from tfdrlprune.evidence.statistics import Estimate, summarize
+from tfdrlprune.evidence.statistics import Estimate
+from tfdrlprune.evidence.stored_kernels import Kernel
 from tfdrlprune.evidence.sweeping.sweep_results import Curve, Point, Robustness, SweepResult
 from tfdrlprune.evidence.sweeping.sweeps import Sweep
 from tfdrlprune.evidence.table import cells
 from tfdrlprune.evidence.terms import Terms
-
-COUNT = 200
-BOUNDS = (0.0, 500.0)
-
-
-def episodes(returns) -> Episodes:
-    returns = np.asarray(returns, np.float64)
-    ends = np.array(["terminated"] * COUNT)
-    return Episodes(np.arange(COUNT), returns, returns.astype(int), ends, ("",) * COUNT)
-
-
-DENSE = episodes(np.full(COUNT, 500.0))
-
-
-def row(name, table, *, beside=DENSE, **changes) -> StageRow:
-    gate = None if table is None or beside is None else judge(table, beside, Terms(bounds=BOUNDS))
-    values = {
-        "name": name,
-        "precision": "float32",
-        "parameters": 67_330,
-        "nonzero": 6_733,
-        "sparsity": 0.9,
-        "size_bytes": 271_000,
-        "gzip_bytes": 40_100,
-        "latency_us": {"median": 7.14, "p99": 9.0},
-        "agreement": 0.97,
-        "differences": None,
-        "returns": None if table is None else summarize(table),
-        "paired": None,
-        "verdict": None if gate is None else gate.verdict,
-        "gate": gate,
-        "episodes": table,
-        "visited": np.zeros((1, 4)),
-    }
-    return StageRow(**values | changes)
-
-
-def report(*, last=None, small=False, env="CartPole-v1", **changes) -> Report:
-    last = episodes(np.tile([500.0, 496.0], COUNT // 2)) if last is None else last
-    rows = [
-        row("dense", DENSE, beside=None, nonzero=67_330, sparsity=0.0, agreement=None),
-        row("pruned", last, **changes),
-    ]
-    if small:
-        rows.append(row("small_dense", episodes(np.full(COUNT, 300.0)), nonzero=7_010))
-    return Report.of(rows, requested="pruned", env=env, seed=3, command="tfdrlprune compress <x>")
 
 
 class Page(HTMLParser):
@@ -170,20 +127,33 @@ def test_brackets_in_a_name_are_no_markup():
 def test_the_page_says_the_verdict_first_and_then_the_numbers(page):
     text = re.sub(r"\s+", " ", page.text)
     body = text[text.rindex("CartPole-v1: pruned") :]
-    assert body.index("PASS") < body.index("It returns 498") < body.index("Stages,")
-    assert "6,733 of the dense policy's 67,330 parameters are left" in body
+    places = [body.index(each) for each in ("PASS", "Not worse than", "498", "Stages", "Make it")]
+    assert places == sorted(places)
+    assert "6,733 10 × fewer than 67,330" in body
 
 
-def test_the_page_needs_nothing_from_elsewhere_and_no_script(page):
-    assert not [tag for tag, _ in page.tags if tag in ("script", "link", "img", "iframe")]
+def test_the_page_needs_nothing_from_elsewhere(page):
+    assert not [tag for tag, _ in page.tags if tag in ("link", "iframe")]
     addresses = [
         value
         for _, attrs in page.tags
         for key, value in attrs.items()
-        if key in ("src", "href", "xlink:href") and value and not value.startswith("#")
+        if key in ("src", "href", "xlink:href") and value and not value.startswith(("#", "data:"))
     ]
     assert addresses == []
     assert "@import" not in report().files()["report.html"].decode()
+
+
+def test_a_plain_page_has_no_script_and_is_small():
+    content = report(small=True).files(plain=True)["report.html"]
+    assert b"<script" not in content
+    assert len(content) < 200_000
+    whole = report(small=True).files()["report.html"].decode()
+    assert whole.count("<svg") == content.decode().count("<svg") == 4
+    packed = re.search(r'id="plotly">([^<]+)<', whole)
+    source = gzip.decompress(base64.b64decode(packed[1])).decode()
+    assert source.startswith("/**\n* plotly.js v")
+    assert "Licensed under the MIT license" in source[:200]
 
 
 def test_the_plot_draws_every_stage_in_colours_of_the_page(page):
@@ -195,7 +165,7 @@ def test_the_plot_draws_every_stage_in_colours_of_the_page(page):
 
 
 def test_the_page_escapes_what_comes_from_outside(page):
-    content = report(env="<script>alert(1)</script>").files()["report.html"].decode()
+    content = report(env="<script>alert(1)</script>").files(plain=True)["report.html"].decode()
     assert "<script>" not in content
     assert "tfdrlprune compress &lt;x&gt;" in content
 
@@ -209,10 +179,10 @@ def test_a_report_without_returns_has_no_plot():
     assert "<svg" not in nothing.files()["report.html"].decode()
 
 
-def test_write_makes_both_files_and_spares_a_folder_that_is_no_report(tmp_path):
+def test_write_makes_all_files_and_spares_a_folder_that_is_no_report(tmp_path):
     report().write(tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        *("report.json", "report.md", "report.html"),
+        *("report.json", "report.npz", "report.md", "report.html"),
     }
     with pytest.raises(FileExistsError, match="--force"):
         report().write(tmp_path / "out")
@@ -279,6 +249,19 @@ def test_as_markdown_the_verdict_comes_first_and_every_stage_has_a_line():
     assert "tfdrlprune compress <x>" in lines
 
 
+def test_markdown_names_what_is_left_of_each_layer_and_the_file():
+    none = np.zeros((1, 1), np.uint8)
+    kernels = [
+        (Kernel("a|b", "FULLY_CONNECTED", (64, 4), count, none, none),) for count in (256, 64)
+    ]
+    made = report(kernels=kernels[1], sha256="ab" * 32)
+    first = dataclasses.replace(made.stages[0], kernels=kernels[0])
+    made = dataclasses.replace(made, stages=(first, made.stages[1]))
+    text = made.files()["report.md"].decode()
+    assert "| a\\|b | 64 × 4 | 64 × 4 | 64 | 75.0% |" in text
+    assert f"SHA-256 of policy.tflite: `{'ab' * 32}`." in text
+
+
 def test_a_bar_in_a_name_does_not_end_its_cell_in_markdown():
     rows = [row("dense", DENSE, beside=None), row("a|b", DENSE)]
     made = Report.of(rows, requested="a|b", env="CartPole-v1", seed=0)
@@ -304,15 +287,27 @@ def test_every_form_shows_what_disturbances_do():
     assert "500 (490 to 500)" in str(made)
 
 
-def test_names_of_neighbours_in_the_plot_stand_in_lines_of_their_own():
-    sizes = {"dense": 700, "pruned": 705, "float16": 900, "int8": 910}
-    rows = [row(name, DENSE, gzip_bytes=size) for name, size in sizes.items()]
-    assert page._label_lines(rows) == [0, 1, 0, 1]
-    assert page._label_lines(rows[::-1]) == [1, 0, 1, 0]
-    assert page._label_lines(rows[:1]) == [0]
-
-
 def test_a_margin_in_units_of_the_return_is_drawn_as_such():
     gate = judge(DENSE, DENSE, Terms(bounds=BOUNDS, margin_return=20.0))
     assert "margin 20<" in report(gate=gate).files()["report.html"].decode()
     assert "margin 5%<" in report().files()["report.html"].decode()
+
+
+def luminance(colour):
+    """Returns the relative luminance of ``#rrggbb`` (WCAG 2.2)."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
+def test_words_stand_out_from_the_paper_in_both_themes():
+    style = resources.files("tfdrlprune.evidence").joinpath("report.css").read_text("utf-8")
+    themes = re.findall(r":root \{([^}]*)\}", style)
+    assert len(themes) == 2
+    for theme in themes:
+        colours = dict(re.findall(r"--(\w+): (#\w{6});", theme))
+        assert len(colours) == 9
+        for name in ("ink", "muted", "accent", "pass", "fail", "open"):
+            for paper in ("paper", "card"):
+                pair = sorted(luminance(colours[each]) for each in (name, paper))
+                assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 4.5, (name, paper)

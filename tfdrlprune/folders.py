@@ -140,3 +140,14 @@ def _sync(path: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
+    """Writes a file whole or not at all, in the place of one that is there; a link stays a link."""
+    target = Path(os.path.realpath(path))
+    partial = target.with_name(f".{target.name}.{os.urandom(4).hex()}.partial")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from tfdrlprune.cli.evaluate import command as evaluate
 from tfdrlprune.cli.exits import BAD_INPUT, DONE, INTERRUPTED, UNEXPECTED
 from tfdrlprune.cli.export import command as export
 from tfdrlprune.cli.inspect import command as inspect
+from tfdrlprune.cli.report import command as report
 from tfdrlprune.cli.train import command as train
 
 DEBUG = "TFDRLPRUNE_DEBUG"
@@ -36,7 +37,7 @@ def app() -> None:
     """
 
 
-for _command in (train, compress, export, evaluate, inspect, benchmark, demo):
+for _command in (train, compress, export, evaluate, inspect, benchmark, report, demo):
     app.add_command(_command)
 
 

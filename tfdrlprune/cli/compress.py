@@ -7,12 +7,15 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tfdrlprune.cli import exits, options, output, sources
 from tfdrlprune.cli import formats as formats_option
+
+if TYPE_CHECKING:
+    from tfdrlprune.compression.pipeline import Result
 
 
 @click.command(
@@ -49,6 +52,7 @@ from tfdrlprune.cli import formats as formats_option
     "a run that was killed goes on from, and which is removed when OUT is there.",
 )
 @formats_option.formats
+@options.tensorboard
 @options.out
 @options.seed
 @options.json_file
@@ -66,6 +70,7 @@ def command(
     selection_episodes: int,
     work: Path | None,
     formats: tuple[str, ...],
+    logs: Path | None,
     out: Path,
     force: bool,
     seed: int,
@@ -78,6 +83,7 @@ def command(
     4 INCONCLUSIVE, of the stage that was written; with --observations alone nothing is judged.
     """
     output.check_json(json_file)
+    output.check_logs(logs)
     recipe = options.build_recipe(recipe_file, flags)
     if observations is None:
         env = sources.environment_of(source, env)
@@ -123,5 +129,23 @@ def command(
     if work is None:
         shutil.rmtree(kept, ignore_errors=True)
     output.write_json(json_file, result.report.to_dict())
+    if logs is not None:
+        _log(logs, out, source, env, result)
     output.show(result.report, f"Wrote {out}.")
     return exits.of_verdicts([result.report.verdict])
+
+
+def _log(logs: Path, out: Path, source: Path, env: str | None, result: Result) -> None:
+    """Writes the recipe and what came of it for TensorBoard."""
+    from tfdrlprune.cli import hparams
+    from tfdrlprune.evidence import markdown
+
+    report = result.report
+    chosen = {"source": str(source), "env": env, "seed": report.seed, "stage": report.final}
+    hparams.write(
+        logs,
+        out.absolute().name,
+        chosen | result.recipe.to_dict(),
+        hparams.of_report(report),
+        markdown.render(report),
+    )

@@ -78,6 +78,16 @@ def json_file(command: Command) -> Command:
     return option(command)
 
 
+def tensorboard(command: Command) -> Command:
+    """Adds ``--tensorboard``."""
+    option = click.option(
+        *("--tensorboard", "logs"),
+        type=FOLDER,
+        help="Also write choices and results into this folder, for TensorBoard's HParams tab.",
+    )
+    return option(command)
+
+
 def out(command: Command) -> Command:
     """Adds ``--out`` and ``--force``."""
     folder = click.option(

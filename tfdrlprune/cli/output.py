@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
+
+from tfdrlprune.folders import replace_file
 
 Progress = Callable[[str, int, int], None]
 
@@ -39,6 +40,15 @@ def check_json(path: Path | None) -> None:
         raise PermissionError(f"--json {path}: nothing can be written in {folder}.")
 
 
+def check_logs(path: Path | None) -> None:
+    """Raises PermissionError if a folder of events cannot be made, before any work."""
+    if path is None:
+        return
+    there = next(each for each in (path.absolute(), *path.absolute().parents) if each.exists())
+    if not os.access(there, os.W_OK):
+        raise PermissionError(f"--tensorboard {path}: nothing can be written in {there}.")
+
+
 def write_json(path: Path | None, value: Any) -> None:
     """Writes a JSON file, whole or not at all; None writes nothing.
 
@@ -50,13 +60,7 @@ def write_json(path: Path | None, value: Any) -> None:
     if _is_stream(path):
         path.write_text(text, encoding="utf-8")
         return
-    target = Path(os.path.realpath(path))
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    replace_file(path, text.encode())
 
 
 def _is_stream(path: Path) -> bool:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tfdrlprune.cli import options, output
 from tfdrlprune.recipe import Recipe
+
+if TYPE_CHECKING:
+    from tfdrlprune.cli.running import Run
 
 
 @click.command(
@@ -38,6 +41,7 @@ from tfdrlprune.recipe import Recipe
 )
 @click.option("--resume", is_flag=True, help="Go on with a killed run: the same command again.")
 @options.pruning
+@options.tensorboard
 @options.out
 @options.seed
 @options.json_file
@@ -49,6 +53,7 @@ def command(
     hidden: str | None,
     epochs: int,
     resume: bool,
+    logs: Path | None,
     out: Path,
     force: bool,
     seed: int,
@@ -62,6 +67,7 @@ def command(
     needs.
     """
     output.check_json(json_file)
+    output.check_logs(logs)
     recipe = _recipe(flags)
     if (steps is None) == (env_steps is None):
         raise click.UsageError("Give --steps or --env-steps, one of them.")
@@ -79,12 +85,26 @@ def command(
     )
     result = train(run, out, resume=resume, force=force)
     output.write_json(json_file, result)
+    if logs is not None:
+        _log(logs, out, run, result)
     kept = f", sparsity {result['sparsity']:.1%}" if recipe and recipe.prunes else ""
     returns = result["return"]
     interval = f"{returns['ci_low']:.4g} to {returns['ci_high']:.4g}"
     output.show(
         f"Greedy return {returns['mean']:.4g} ({interval}) over {returns['episodes']} episodes"
         f"{kept}. Wrote {out}."
+    )
+
+
+def _log(logs: Path, out: Path, run: Run, result: dict[str, Any]) -> None:
+    """Writes the run's choices and what came of it for TensorBoard."""
+    from tfdrlprune.cli import hparams
+
+    recipe = {} if run.recipe is None else run.recipe.to_dict()
+    own = {name: value for name, value in run.to_json().items() if name != "recipe"}
+    kept = {"sparsity": float(result["sparsity"])}
+    hparams.write(
+        logs, out.absolute().name, own | recipe, hparams.of_returns(result["return"]) | kept
     )
 
 

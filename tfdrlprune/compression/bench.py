@@ -243,7 +243,7 @@ class Bench:
             c, manifest = with_c(policy, content, manifest, self._observations)
             files |= c.files
         judged = dataclasses.replace(manifest, verdict=report.gate_of(written))
-        artifact.write(folder, files | report.files(), judged, force=force)
+        artifact.write(folder, files, judged, force=force, beside=report.files())
         return Path(folder)
 
     def _path(self, name: str) -> Path:

@@ -250,8 +250,16 @@ def write(
     manifest: Manifest,
     *,
     force: bool = False,
+    beside: Mapping[str, bytes] | None = None,
 ) -> Manifest:
     """Writes an artifact, whole or not at all, and returns its manifest with the files' hashes.
+
+    Args:
+        folder: to be created.
+        files: of the artifact, by name.
+        manifest: without them.
+        force: whether an artifact that is there already is replaced.
+        beside: further files that the manifest does not list, as they may be made anew.
 
     Raises:
         FileExistsError: the folder exists and ``force`` is off, or is not an artifact.
@@ -267,8 +275,8 @@ def write(
     except (TypeError, ValueError) as error:
         raise ValueError(f"The manifest holds something that JSON does not: {error}.") from error
     with atomic_folder(folder, force=force, replaces=is_artifact) as partial:
-        for name, content in files.items():
-            (partial / name).write_bytes(content)
+        for name, content in {**files, **(beside or {})}.items():
+            (partial / _plain_name(name)).write_bytes(content)
         (partial / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
     return complete
 

@@ -7,6 +7,7 @@ states may lose nothing, one that agrees on 92 % may lose much. These numbers sa
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,6 +123,28 @@ class Diagnostics:
     def to_json(self) -> dict[str, Any]:
         """Returns the diagnostics as JSON values, keys as the attributes."""
         return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> Diagnostics:
+        """Returns what `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError: something is missing or of another kind.
+        """
+        flips, deviation, centred = (
+            values[name] for name in ("flips", "deviation", "centred_outputs")
+        )
+        if deviation is not None:
+            fraction = deviation["fraction"] and Quantiles(**deviation["fraction"])
+            deviation = Deviation(**{**deviation, "fraction": fraction})
+        return Diagnostics(
+            count=values["count"],
+            agreement=values["agreement"],
+            flips=flips and Flips(**flips),
+            deviation=deviation,
+            outputs=Quantiles(**values["outputs"]),
+            centred_outputs=centred and Quantiles(**centred),
+        )
 
 
 def diagnose(candidate: runtime.Policy, baseline: runtime.Policy, observations: Any) -> Diagnostics:

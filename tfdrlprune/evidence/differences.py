@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,21 @@ class Differences:
             "bounds": None if self.bounds is None else self.bounds.to_json(),
             "notes": list(self.notes),
         }
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> Differences:
+        """Returns what `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError: something is missing or of another kind.
+        """
+        coverage, bounds = values["coverage"], values["bounds"]
+        return Differences(
+            Diagnostics.from_json(values["states"]),
+            None if coverage is None else Coverage(**coverage),
+            None if bounds is None else DifferenceBounds.from_json(bounds),
+            tuple(values["notes"]),
+        )
 
     def lines(self) -> list[tuple[str, str]]:
         """Returns what people read of it: a name and a value each."""

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 # Colours of a plot that the page's style sheet then replaces, so that they follow its theme.
-_COLOURS = {
+COLOURS = {
     "#010101": "var(--ink)",
     "#020202": "var(--line)",
     "#030303": "var(--accent)",
@@ -16,7 +16,7 @@ _COLOURS = {
     "#050505": "var(--open)",
     "#060606": "var(--pass)",
 }
-INK, LINE, ACCENT, MUTED, OPEN, GREEN = _COLOURS
+INK, LINE, ACCENT, MUTED, OPEN, GREEN = COLOURS
 
 
 def figure(width: float, height: float) -> Any:
@@ -57,7 +57,7 @@ def svg(drawn: Any, label: str, name: str = "plot") -> str:
         drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
-    for placeholder, variable in _COLOURS.items():
+    for placeholder, variable in COLOURS.items():
         text = text.replace(placeholder, variable)
     # An id is one element's in the whole page.
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", text)

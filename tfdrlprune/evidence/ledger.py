@@ -30,6 +30,7 @@ from tfdrlprune.evidence.statistics import (
     probability_of_improvement,
     summarize,
 )
+from tfdrlprune.evidence.stored_kernels import kernels_in
 from tfdrlprune.evidence.terms import Terms
 from tfdrlprune.evidence.verdict import FAIL, INCONCLUSIVE, Verdict, accepted_in_order
 from tfdrlprune.simulation import Environment
@@ -129,6 +130,8 @@ class Ledger:
             gate=gate,
             episodes=episodes,
             visited=visited,
+            sha256=manifest.files[artifact.MODEL_FILE].sha256,
+            kernels=kernels_in(content),
         )
         if not self._rows:
             self._first_folder = folder

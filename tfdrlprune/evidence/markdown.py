@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from tfdrlprune.evidence import page, table
+from tfdrlprune.evidence import layers, page, table
 from tfdrlprune.evidence.sweeping import curves
 
 if TYPE_CHECKING:
@@ -23,14 +23,31 @@ def render(report: Report) -> str:
     environment.filters["number"] = table.number
     columns, lines = table.columns_and_lines(report.rows())
     gate = report.judged.gate
+    stages = layers.stages_of(report)
+    kernels = layers.layers_of(stages)
     return environment.from_string(source).render(
         report=report,
         **page.words(report),
         columns=columns,
         # A bar in a name would end its cell.
-        lines=[[cell.replace("|", "\\|") for cell in line] for line in lines],
+        lines=[[_cell(cell) for cell in line] for line in lines],
+        kernels=[_kernel_cells(each) for each in kernels] if len(stages) > 1 else [],
         rulings=gate.rulings if gate is not None else (),
         differences=(report.judged.differences.lines() if report.judged.differences else []),
         swept="" if report.robustness is None else curves.text(report.robustness),
         versions=", ".join(f"{name} {version}" for name, version in report.versions.items()),
     )
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _kernel_cells(layer: layers.Layer) -> list[str]:
+    dense, final = layer.kernels[0], layer.kernels[-1]
+    return [
+        _cell(layer.name),
+        *("" if kernel is None else layers.shape(kernel) for kernel in (dense, final)),
+        f"{0 if final is None else final.nonzero:,}",
+        f"{1 - layer.left:.1%}",
+    ]

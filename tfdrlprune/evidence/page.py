@@ -1,43 +1,68 @@
-"""The report as one self-contained page: verdict first, then the table, the plot, how to repeat it.
+"""The report as one self-contained page: verdict first, then plots, tables, how to repeat it.
 
-It needs no script and no network, follows the reader's light or dark setting, and fits a phone.
+It needs no network, follows the reader's light or dark setting, and fits a phone. Without a script
+all of it can be read; where one may run, Plotly takes the place of the plots that are worth
+pointing at.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import json
+from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from tfdrlprune.evidence import drawing, table
-from tfdrlprune.evidence.drawing import ACCENT, INK, MUTED
+from tfdrlprune.evidence import layers, table
+from tfdrlprune.evidence.plots import distributions, library, pareto, pictures, sweep_plots
+from tfdrlprune.evidence.plots.plot import Plot, look
 from tfdrlprune.evidence.stage import StageRow
-from tfdrlprune.evidence.sweeping import curves
+from tfdrlprune.evidence.stored_kernels import Kernel
+from tfdrlprune.evidence.tried import Tried
 
 if TYPE_CHECKING:
     from tfdrlprune.evidence.report import Report
 
 
-def render(report: Report) -> str:
-    """Returns the page as HTML."""
-    from jinja2 import Environment, StrictUndefined
+def render(report: Report, *, plain: bool = False) -> str:
+    """Returns the page as HTML.
 
-    source = resources.files("tfdrlprune.evidence").joinpath("report.html").read_text("utf-8")
+    Args:
+        report: of a compression.
+        plain: whether it does without a script: 2 MB less, and plots that only can be looked at.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("tfdrlprune.evidence", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    rows = report.rows()
-    columns, lines = table.columns_and_lines(rows)
-    return environment.from_string(source).render(
+    environment.filters |= {"spec": _spec, "titled": table.title}
+    columns, lines = table.columns_and_lines(report.rows())
+    shown = layers.stages_of(report)
+    pictured = [_pictured(each, shown) for each in layers.layers_of(shown)]
+    return environment.get_template("report.html").render(
         report=report,
         **words(report),
+        figures=figures(report),
+        looks={row.name: look(row, report.baseline, report.judged) for row in report.rows()},
         columns=columns,
         lines=lines,
-        plot=plot(report),
+        costs=pareto.plots(report),
+        tried=[_cells(each) for each in report.tried],
+        ways=pareto.tried(report),
+        spreads=distributions.plots(report),
+        sweeps=sweep_plots.plots(report.robustness),
+        stages=shown,
+        layers=pictured,
+        masked=any(each.mask for layer in pictured for each in layer["pictures"]),
         differences=(report.judged.differences.lines() if report.judged.differences else []),
-        panels=[] if report.robustness is None else curves.panels(report.robustness),
         runs=_runs(report.seeds),
+        style=_read("report.css"),
+        script="" if plain else _read("report.js"),
+        plotly="" if plain else library.compressed(),
     )
 
 
@@ -45,7 +70,7 @@ def words(report: Report) -> dict[str, str]:
     """Returns title, verdict, message and summary, as every form of the report has them."""
     message = report.message.removeprefix(f"{report.verdict}: ")
     return {
-        "title": f"{report.environment or 'Policy'}: {report.final.replace('_', ' ')}",
+        "title": f"{report.environment or 'Policy'}: {table.title(report.final)}",
         "verdict": report.verdict or "NOT JUDGED",
         "message": message[:1].upper() + message[1:],
         "summary": summary(report),
@@ -71,87 +96,137 @@ def summary(report: Report) -> str:
     return " ".join(parts)
 
 
-def plot(report: Report) -> str:
-    """Returns an SVG of return, with its interval, against size; empty without returns."""
-    rows = [row for row in report.rows() if row.returns is not None]
-    if not rows:
-        return ""
-    figure = drawing.figure(4.8, 3.0)
-    axes = figure.add_subplot()
-    for row, line in zip(rows, _label_lines(rows), strict=True):
-        _draw(axes, row, ACCENT if row.name == report.final else INK, line)
-    gate = report.judged.gate
-    if gate is not None and report.baseline.returns is not None:
-        loss = gate.margin_return
-        allowed = report.baseline.returns["mean"] - loss
-        axes.axhline(allowed, color=MUTED, linestyle=(0, (4, 3)), linewidth=1)
-        axes.annotate(
-            f"margin {table.number(loss) if gate.margin is None else f'{gate.margin:.0%}'}",
-            (1, allowed),
-            xycoords=("axes fraction", "data"),
-            xytext=(-2, 3),
-            textcoords="offset points",
-            ha="right",
-            color=MUTED,
-            fontsize=8,
-        )
-    axes.set_xscale("log")
-    axes.margins(x=0.25, y=0.35)
-    axes.set_xlabel("size of the model file, gzipped (bytes)", color=INK, fontsize=9)
-    axes.set_ylabel("return, 95 % interval", color=INK, fontsize=9)
-    _style(axes)
-    return drawing.svg(figure, "Return with its interval against size of the file")
+@dataclass(frozen=True)
+class Figure:
+    """A number that is seen first.
+
+    Attributes:
+        name: what it is.
+        value: of the final stage.
+        unit: of the value; empty for none.
+        beside: how it stands beside the dense policy.
+    """
+
+    name: str
+    value: str
+    unit: str
+    beside: str
 
 
-def _label_lines(rows: Sequence[StageRow]) -> list[int]:
-    """Returns in which line above its point each name stands, so that neighbours stay readable."""
-    sizes = [math.log(row.gzip_bytes) for row in rows]
-    # The axis has a fourth of its range on either side; a character is about 1/50 of its width.
-    width = 1.5 * (max(sizes) - min(sizes)) or 1.0
-    ends: list[float] = []  # of the last name in each line
-    lines = [0] * len(rows)
-    for index in sorted(range(len(rows)), key=sizes.__getitem__):
-        half = len(table.title(rows[index].name)) * width / 100
-        start = sizes[index] - half
-        free = [line for line, end in enumerate(ends) if end <= start]
-        lines[index] = free[0] if free else len(ends)
-        ends[lines[index] : lines[index] + 1] = [sizes[index] + half]
-    return lines
+def figures(report: Report) -> list[Figure]:
+    """Returns the numbers of the final stage that are seen first, each beside the dense one's."""
+    final, dense = report.judged, report.baseline
+    found = []
+    if final.returns is not None and dense.returns is not None:
+        mean = table.number(dense.returns["mean"])
+        found.append(Figure("return", table.number(final.returns["mean"]), "", f"dense: {mean}"))
+    ours, theirs = final.latency_us["median"], dense.latency_us["median"]
+    found += [
+        Figure(
+            *("parameters left", f"{final.nonzero:,}", ""),
+            _times(final.nonzero, dense.parameters, "fewer", "more", f"{dense.parameters:,}"),
+        ),
+        Figure(
+            *("file, gzipped", f"{final.gzip_bytes:,}", "bytes"),
+            _times(
+                *(final.gzip_bytes, dense.gzip_bytes, "smaller", "larger"), f"{dense.gzip_bytes:,}"
+            ),
+        ),
+        Figure(
+            *("one action", f"{ours:.1f}", "us"),
+            _times(ours, theirs, "faster", "slower", f"{theirs:.1f}"),
+        ),
+    ]
+    if final is dense:
+        return [Figure(each.name, each.value, each.unit, "") for each in found]
+    return found
 
 
-def _draw(axes: Any, row: StageRow, colour: str, line: int) -> None:
-    assert row.returns is not None
-    mean = row.returns["mean"]
-    ends = [row.returns["ci_low"], row.returns["ci_high"]]
-    low, high = (mean if end is None else end for end in ends)
-    axes.errorbar(
-        row.gzip_bytes,
-        mean,
-        yerr=[[max(0.0, mean - low)], [max(0.0, high - mean)]],
-        fmt="o",
-        color=colour,
-        markersize=6,
-        capsize=4,
-        linewidth=1.5,
+def _times(ours: float, theirs: float, less: str, more: str, shown: str) -> str:
+    """Returns how many times less or more than the dense policy's; near it, only the latter."""
+    factor = theirs / ours if ours else 1.0
+    word = less if factor > 1 else more
+    factor = max(factor, 1 / factor)
+    # Latencies of the same file differ by as much.
+    if factor < 1.15:
+        return f"dense: {shown}"
+    digits = 0 if factor >= 9.5 else 1
+    return f"{factor:.{digits}f} × {word} than {shown}"
+
+
+def _cells(each: Tried) -> list[str]:
+    """Returns a candidate's cells in the table of what was tried."""
+    played = each.mean is not None and each.difference is not None
+    return [
+        f"{each.route} to {each.sparsity:.4g}{' (taken)' if each.chosen else ''}",
+        f"{each.nonzero:,}",
+        f"{table.number(each.mean or 0.0)} ({each.difference:+.3g})" if played else "",
+        f"{each.seconds:.1f}",
+        each.verdict or "",
+    ]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A kernel as the page shows it.
+
+    Attributes:
+        stage: title of its stage.
+        shape: of the kernel, for people.
+        count: how many of its weights are left, for people.
+        weights: data URI.
+        mask: data URI; None where nothing is gone, or an earlier stage shows it.
+        columns: cells across.
+        rows: cells down.
+    """
+
+    stage: str
+    shape: str
+    count: str
+    weights: str
+    mask: str | None
+    columns: int
+    rows: int
+
+
+def _pictured(layer: layers.Layer, stages: list[StageRow]) -> dict[str, Any]:
+    shown: list[Picture] = []
+    for stage, kernel in zip(stages, layer.kernels, strict=True):
+        if kernel is not None:
+            # Later stages have the mask that the first one with a mask has.
+            masked = any(each.mask for each in shown)
+            shown.append(_picture(kernel, table.title(stage.name), masked))
+    return {
+        "name": layer.name,
+        "left": layer.left,
+        "pictures": shown,
+        "gone": layer.kernels[-1] is None,
+    }
+
+
+def _picture(kernel: Kernel, stage: str, masked: bool) -> Picture:
+    gone = 1 - kernel.nonzero / kernel.size
+    rows, columns = kernel.weights.shape
+    return Picture(
+        stage,
+        layers.shape(kernel),
+        f"{kernel.nonzero:,} of {kernel.size:,}" if gone else f"{kernel.size:,}",
+        pictures.of_weights(kernel.weights),
+        # A zero or two by chance are no mask.
+        pictures.of_mask(kernel.kept) if gone > 0.05 and not masked else None,
+        columns,
+        rows,
     )
-    axes.annotate(
-        table.title(row.name),
-        (row.gzip_bytes, mean),
-        xytext=(0, 7 + 11 * line),
-        textcoords="offset points",
-        ha="center",
-        color=colour,
-        fontsize=9,
-    )
 
 
-def _style(axes: Any) -> None:
-    from matplotlib.ticker import LogLocator, NullLocator
+def _spec(plot: Plot) -> str:
+    """Returns a plot's description as JSON that no page ends early."""
+    text = json.dumps(plot.spec, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("&", "\\u0026")
 
-    drawing.style(axes)
-    axes.xaxis.set_major_locator(LogLocator(10, (1, 2, 5)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+
+def _read(name: str) -> str:
+    return resources.files("tfdrlprune.evidence").joinpath(name).read_text("utf-8")
 
 
 def _runs(seeds: tuple[int, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfdrlprune.evidence import machine, markdown, page, table
+from tfdrlprune.evidence import machine, markdown, page, sidecar, table
 from tfdrlprune.evidence.ledger import broken_by, last_safe
 from tfdrlprune.evidence.stage import StageRow
 from tfdrlprune.evidence.sweeping import curves
@@ -20,7 +21,9 @@ from tfdrlprune.evidence.verdict import FAIL, INCONCLUSIVE, PASS
 from tfdrlprune.folders import atomic_folder
 from tfdrlprune.simulation import Environment
 
+FORMAT_VERSION = 1
 JSON_FILE = "report.json"
+ARRAYS_FILE = "report.npz"
 PAGE_FILE = "report.html"
 TEXT_FILE = "report.md"
 SMALL_DENSE = "small_dense"
@@ -181,8 +184,9 @@ class Report:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the content of ``report.json``."""
+        """Returns the content of ``report.json``; docs/report.md says what each key is."""
         return {
+            "format_version": FORMAT_VERSION,
             "stages": [row.to_json() for row in self.stages],
             "baseline": self.baseline.to_json(),
             "small_dense": None if self.small_dense is None else self.small_dense.to_json(),
@@ -194,6 +198,7 @@ class Report:
             "versions": self.versions,
             "machine": self.machine,
             "command": self.command,
+            "in_order": self.in_order,
         }
 
     def rows(self) -> list[StageRow]:
@@ -218,13 +223,20 @@ class Report:
         """Returns a line for each candidate, where there was more than one."""
         return "".join(f"{each}\n" for each in self.tried) if len(self.tried) > 1 else ""
 
-    def files(self) -> dict[str, bytes]:
-        """Returns ``report.json``, ``report.md`` and ``report.html`` by name."""
-        content = json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
+    def files(self, *, plain: bool = False) -> dict[str, bytes]:
+        """Returns ``report.json``, ``report.npz``, ``report.md`` and ``report.html`` by name.
+
+        Args:
+            plain: whether the page does without a script, which makes it 2 MB smaller.
+        """
+        arrays = sidecar.write(self.rows())
+        digest = {"file": ARRAYS_FILE, "sha256": hashlib.sha256(arrays).hexdigest()}
+        content = json.dumps(self.to_dict() | {"arrays": digest}, indent=2, allow_nan=False) + "\n"
         return {
             JSON_FILE: content.encode(),
+            ARRAYS_FILE: arrays,
             TEXT_FILE: markdown.render(self).encode(),
-            PAGE_FILE: page.render(self).encode(),
+            PAGE_FILE: page.render(self, plain=plain).encode(),
         }
 
     def write(self, folder: str | os.PathLike[str], *, force: bool = False) -> None:
@@ -240,7 +252,9 @@ class Report:
 
 def is_report(folder: Path) -> bool:
     """Tells whether a folder is one that `Report.write` wrote."""
-    return {JSON_FILE, TEXT_FILE, PAGE_FILE} == {path.name for path in folder.iterdir()}
+    return {JSON_FILE, ARRAYS_FILE, TEXT_FILE, PAGE_FILE} == {
+        path.name for path in folder.iterdir()
+    }
 
 
 def _name(env: Environment | None) -> str | None:

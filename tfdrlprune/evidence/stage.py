@@ -9,6 +9,7 @@ from typing import Any
 
 from tfdrlprune.evidence.differences import Differences
 from tfdrlprune.evidence.episodes import Episodes
+from tfdrlprune.evidence.stored_kernels import Kernel
 from tfdrlprune.evidence.verdict import Verdict
 
 
@@ -35,7 +36,9 @@ class StageRow:
         verdict: ``"PASS"``, ``"FAIL"``, ``"INCONCLUSIVE"``; None where there is nothing to judge.
         gate: the whole verdict; None where the gate could not be asked.
         episodes: behind ``returns``.
-        visited: observations of the baseline, nested, [count, ...].
+        visited: observations of the baseline, nested, [count, ...]; None of a report that was read.
+        sha256: of the model file, in lower-case hexadecimal.
+        kernels: in the model file, in the order they are used.
     """
 
     name: str
@@ -54,6 +57,8 @@ class StageRow:
     gate: Verdict | None = dataclasses.field(repr=False)
     episodes: Episodes | None = dataclasses.field(repr=False)
     visited: Any = dataclasses.field(repr=False)
+    sha256: str = ""
+    kernels: tuple[Kernel, ...] = dataclasses.field(default=(), repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the stage as ``report.json`` holds it."""
@@ -71,4 +76,34 @@ class StageRow:
             "paired": None if self.paired is None else dict(self.paired),
             "diagnostics": None if self.differences is None else self.differences.to_json(),
             "verdict": self.verdict,
+            "gate": None if self.gate is None else self.gate.to_json(),
+            "sha256": self.sha256,
+            "layers": [kernel.to_json() for kernel in self.kernels],
         }
+
+    @staticmethod
+    def from_json(
+        values: Mapping[str, Any], episodes: Episodes | None, kernels: tuple[Kernel, ...]
+    ) -> StageRow:
+        """Returns what `to_json` wrote, with what stands beside it.
+
+        Args:
+            values: of ``report.json``.
+            episodes: behind ``return``.
+            kernels: behind ``layers``.
+
+        Raises:
+            KeyError, TypeError: something is missing or of another kind.
+        """
+        differences, gate = values["diagnostics"], values["gate"]
+        same = ("name", "precision", "parameters", "nonzero", "sparsity", "size_bytes")
+        also = ("gzip_bytes", "latency_us", "agreement", "paired", "verdict", "sha256")
+        return StageRow(
+            **{name: values[name] for name in same + also},
+            differences=None if differences is None else Differences.from_json(differences),
+            returns=values["return"],
+            gate=None if gate is None else Verdict.from_json(gate),
+            episodes=episodes,
+            visited=None,
+            kernels=kernels,
+        )

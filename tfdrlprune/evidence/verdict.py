@@ -78,6 +78,17 @@ class Verdict:
         rulings = [asdict(ruling) for ruling in self.rulings]
         return {**asdict(self), "bounds": list(self.bounds), "rulings": rulings}
 
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> Verdict:
+        """Returns what `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError: something is missing or of another kind.
+        """
+        low, high = values["bounds"]
+        rulings = tuple(Ruling(**each) for each in values["rulings"])
+        return Verdict(**{**values, "bounds": (low, high), "rulings": rulings})
+
 
 def accepted_in_order(verdicts: Mapping[str, str | None]) -> list[str]:
     """Returns the names of the candidates that are accepted, of several that one is chosen from.

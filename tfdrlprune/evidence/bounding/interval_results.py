@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +78,18 @@ class DifferenceBounds:
     def to_json(self) -> dict[str, Any]:
         """Returns the bounds as JSON values, keys as the attributes."""
         return _json(self)
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> DifferenceBounds:
+        """Returns what `to_json` wrote.
+
+        Raises:
+            TypeError: something is missing or of another kind.
+        """
+        plain: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        return DifferenceBounds(**plain)
 
 
 def _json(bounds: Bounds | DifferenceBounds) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from tfdrlprune.evidence.sweeping.sweep_results import (
 )
 
 # Colour, marker and dashes of each policy, the baseline's first: told apart without colours too.
-_LOOKS = (
+LOOKS = (
     (INK, "o", "-"),
     (ACCENT, "s", "-"),
     (OPEN, "^", (0, (4, 1.5))),
@@ -45,7 +45,7 @@ def panels(robustness: Robustness) -> list[str]:
     below zero a candidate loses more to the disturbance than the baseline does.
     """
     # One scale for all: a curve that stays looks flat beside one that falls.
-    scales = [_scale(robustness, choose) for choose in (_returns, _change)]
+    scales = [scale(robustness, choose) for choose in (returns_of, change_of)]
     return [_panel(result, f"sweep{at}", scales) for at, result in enumerate(robustness.sweeps)]
 
 
@@ -108,15 +108,17 @@ def _plain(cell: str) -> Any:
     return Text(cell)  # never markup: a policy may be named [red]
 
 
-def _returns(point: Point) -> Estimate | None:
+def returns_of(point: Point) -> Estimate | None:
+    """Returns the mean return at a level."""
     return point.returns
 
 
-def _change(point: Point) -> Estimate | None:
+def change_of(point: Point) -> Estimate | None:
+    """Returns what compression costs at a level; see `Point.change`."""
     return point.change
 
 
-def _scale(
+def scale(
     robustness: Robustness, choose: Callable[[Point], Estimate | None]
 ) -> tuple[float, float]:
     """Returns what all estimates and intervals lie in, with some space around them."""
@@ -131,9 +133,9 @@ def _panel(result: SweepResult, name: str, scales: Sequence[tuple[float, float]]
     figure = drawing.figure(3.9, 3.6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     heading, unit = title(result.sweep.name)
-    for axes, choose, label, scale in (
-        (above, _returns, "return", scales[0]),
-        (below, _change, "change of\ndifference", scales[1]),
+    for axes, choose, label, limits in (
+        (above, returns_of, "return", scales[0]),
+        (below, change_of, "change of\ndifference", scales[1]),
     ):
         drawing.style(axes)
         axes.axvline(result.sweep.undisturbed, color=LINE, linewidth=1.5)
@@ -141,10 +143,10 @@ def _panel(result: SweepResult, name: str, scales: Sequence[tuple[float, float]]
         for index, curve in enumerate(result.curves):
             _draw(axes, curve, choose, index)
         axes.margins(x=0.04)
-        axes.set_ylim(*scale)
+        axes.set_ylim(*limits)
         axes.locator_params(axis="y", nbins=4)
     below.axhline(0, color=MUTED, linewidth=1)
-    below.set_xticks(result.sweep.levels, _tick_labels(result.sweep.levels))
+    below.set_xticks(result.sweep.levels, tick_labels(result.sweep.levels))
     below.set_xlabel(unit, color=INK, fontsize=8.5)
     figure.align_ylabels()
     above.set_title(heading, color=INK, fontsize=10, fontweight="bold", loc="left")
@@ -165,7 +167,7 @@ def _draw(axes: Any, curve: Curve, choose: Callable[[Point], Estimate | None], i
     drawn = [(level, estimate) for level, estimate in found if estimate is not None]
     if not drawn:
         return
-    colour, marker, dashes = _LOOKS[index % len(_LOOKS)]
+    colour, marker, dashes = LOOKS[index % len(LOOKS)]
     levels = [level for level, _ in drawn]
     axes.plot(
         levels,
@@ -192,7 +194,7 @@ def _legend(name: str) -> str:
     return shown.replace("$", r"\$")  # which matplotlib would take for mathematics
 
 
-def _tick_labels(levels: Sequence[float]) -> list[str]:
+def tick_labels(levels: Sequence[float]) -> list[str]:
     """Returns the labels of ascending levels, empty where one would run into the last."""
     labels, room, last = [], _LABEL_WIDTH * (levels[-1] - levels[0]), -math.inf
     for level in levels:
