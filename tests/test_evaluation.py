@@ -39,6 +39,8 @@ def test_without_a_baseline_there_are_returns_and_no_verdict(folders):
     assert report.verdict is None
     assert report.seeds == tuple(seeds_for("judging", 3, 5))
     assert report.judged.returns["episodes"] == 5
+    command = f"tfdrlprune evaluate {folders / 'good'} --env CartPole-v1 --episodes 5 --seed 3"
+    assert report.command == command
 
 
 def test_terms_and_factories_are_taken(folders):
@@ -52,6 +54,7 @@ def test_terms_and_factories_are_taken(folders):
     )
     assert report.verdict == "PASS"  # a loss of 499 is allowed
     assert len(report.judged.episodes) < 200
+    assert report.command is None  # a factory cannot be named on a command line
 
 
 def test_what_does_not_fit_is_said_before_anything_is_played(folders, tmp_path):
@@ -70,4 +73,5 @@ def test_a_notebook_shows_the_verdict_and_the_table_and_no_episodes(folders):
     bundle, _ = DisplayFormatter().format(report)
     assert bundle["text/markdown"].startswith("**PASS**: ")
     assert "| stage | return (95 % interval) |" in bundle["text/markdown"]
+    assert "\n## " not in bundle["text/markdown"]
     assert bundle["text/plain"] == str(report)

@@ -316,3 +316,10 @@ def test_a_margin_in_units_of_the_return_is_drawn_as_such():
     gate = judge(DENSE, DENSE, Terms(bounds=BOUNDS, margin_return=20.0))
     assert "margin 20<" in report(gate=gate).files()["report.html"].decode()
     assert "margin 5%<" in report().files()["report.html"].decode()
+
+
+def test_in_a_notebook_the_table_is_in_the_text_rather_than_displayed(monkeypatch):
+    shown = str(report())
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert str(report()) == shown
+    assert "return (95 % interval)" in shown

@@ -61,7 +61,13 @@ def evaluate(
     with Ledger(env, seeds, terms, until_decided=until_decided, workers=workers) as ledger:
         for name, each in zip(names, every, strict=True):
             ledger.add(name, each)
-    return Report.of(ledger.rows(), requested=names[-1], env=env, seed=seed)
+    command = None
+    if isinstance(env, str) and terms == Terms():
+        beside = "" if baseline is None else f" --baseline {os.fspath(baseline)}"
+        which = f"--env {env}{beside} --episodes {episodes} --seed {seed}"
+        command = f"tfdrlprune evaluate {os.fspath(folder)} {which}"
+        command += " --until-decided" * until_decided
+    return Report.of(ledger.rows(), requested=names[-1], env=env, seed=seed, command=command)
 
 
 def check_fits(folder: str | os.PathLike[str], env: Environment) -> None:

@@ -216,7 +216,8 @@ class Report:
 
     def _repr_markdown_(self) -> str:
         """Returns report.md without its heading: what a notebook shows at the end of a cell."""
-        return markdown.render(self).partition("\n\n")[2]
+        # Small headings: those of the notebook are around it.
+        return markdown.render(self).partition("\n\n")[2].replace("\n## ", "\n#### ")
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """Prints the table where a notebook's viewer shows text, rather than every episode."""
