@@ -33,9 +33,9 @@ def notebooks() -> list[Path]:
 
 
 def digest(notebook: Any) -> str:
-    """Returns a SHA-256 of the notebook's cells, which says what its outputs were made by."""
-    cells = [f"{cell.cell_type}\n{cell.source}" for cell in notebook.cells]
-    return hashlib.sha256("\n\0".join(cells).encode()).hexdigest()
+    """Returns a SHA-256 of the notebook's code, which says what its outputs were made by."""
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    return hashlib.sha256("\n\0".join(code).encode()).hexdigest()
 
 
 def executed(path: Path) -> Any:
@@ -57,7 +57,7 @@ def executed(path: Path) -> Any:
             resources={"metadata": {"path": folder}},
         )
         client.execute()
-    notebook.metadata = {**_METADATA, "executed_cells_sha256": digest(notebook)}
+    notebook.metadata = {**_METADATA, "executed_code_sha256": digest(notebook)}
     return notebook
 
 
