@@ -1,5 +1,8 @@
 """What native code prints is held back, and given back when it matters."""
 
+import contextlib
+import io
+import logging
 import os
 import subprocess
 import sys
@@ -52,6 +55,41 @@ def chatter_and_fail():
         os.write(1, b"out\n")
         os.write(2, b"err\n")
         raise ValueError("broken")
+
+
+@contextlib.contextmanager
+def notebook():
+    """Streams that are no descriptors, and a logger that has kept one of them, as in a kernel."""
+    out, err = io.StringIO(), io.StringIO()
+    logger, handler = logging.getLogger("chatter"), logging.StreamHandler(out)
+    logger.addHandler(handler)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        yield out, err, logger
+    logger.removeHandler(handler)
+
+
+def test_in_a_notebook_python_and_its_loggers_are_held_back_too():
+    with notebook() as (out, err, logger):
+        logger.warning("before")
+        with silent():
+            logger.error("chatter")
+            print("chatter")
+            print("chatter", file=sys.stderr)
+        logger.warning("after")
+    assert (out.getvalue(), err.getvalue()) == ("before\nafter\n", "")
+
+
+def test_in_a_notebook_an_error_brings_back_what_python_said():
+    def fail():
+        with silent():
+            print("said")
+            raise ValueError("broken")
+
+    with notebook() as (out, err, logger):
+        with pytest.raises(ValueError, match="broken"):
+            fail()
+        logger.warning("after")
+    assert (out.getvalue(), err.getvalue()) == ("after\n", "said\n")
 
 
 def test_no_descriptors_leak():

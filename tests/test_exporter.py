@@ -50,6 +50,12 @@ def test_scores_become_the_same_actions_in_every_precision(tmp_path, precision):
     assert result.comparison.recorded
 
 
+def test_what_export_returns_is_printed_without_arrays_and_files(tmp_path):
+    made = export(mlp(), tmp_path / "a", formats=("tflite", "c"))
+    assert "array(" not in repr(made)
+    assert len(repr(made)) < 5_000
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_squashed_means_keep_their_units_in_every_precision(tmp_path, precision):
     normalizer = ObservationNormalizer(np.full(4, 0.5), np.full(4, 2.0))

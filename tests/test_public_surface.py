@@ -24,6 +24,8 @@ NAMES = [
     "__version__",
     "agents",
     "compress",
+    "evaluate",
+    "export",
     "policies",
     "runtime",
     "schedules",

@@ -311,3 +311,10 @@ def test_words_stand_out_from_the_paper_in_both_themes():
             for paper in ("paper", "card"):
                 pair = sorted(luminance(colours[each]) for each in (name, paper))
                 assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 4.5, (name, paper)
+
+
+def test_in_a_notebook_the_table_is_in_the_text_rather_than_displayed(monkeypatch):
+    shown = str(report())
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert str(report()) == shown
+    assert "return (95 % interval)" in shown

@@ -29,13 +29,45 @@ def silent() -> Iterator[None]:
 
     TFLite's converter reports to stdout and stderr from C++, past every logger's level.
     """
-    with _held(1) as out, _held(2) as errors:
+    with _held(1) as out, _held(2) as errors, _held_in_python():
         try:
             yield
         except Exception:
             _give_back(out, 1)
             _give_back(errors, 2)
             raise
+
+
+@contextlib.contextmanager
+def _held_in_python() -> Iterator[None]:
+    """Holds back what Python says where its streams pass the descriptors by, as in a notebook.
+
+    Loggers are told to be quiet: their handlers have streams of their own. (TensorFlow's says more
+    in a notebook than elsewhere, and on both streams.)
+    """
+    if all(map(_is_descriptor, (sys.stdout, sys.stderr), (1, 2))):
+        yield
+        return
+    import io
+    import logging
+
+    said, level = io.StringIO(), logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            yield
+    except Exception:
+        print(said.getvalue(), end="", file=sys.stderr)
+        raise
+    finally:
+        logging.disable(level)
+
+
+def _is_descriptor(stream: IO[str] | None, descriptor: int) -> bool:
+    try:
+        return stream is not None and stream.fileno() == descriptor
+    except (OSError, ValueError):
+        return False
 
 
 @contextlib.contextmanager

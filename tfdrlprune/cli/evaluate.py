@@ -45,6 +45,7 @@ def command(
     output.check_json(json_file)
     from tfdrlprune import runtime
     from tfdrlprune.evidence.bounds import return_bounds
+    from tfdrlprune.evidence.evaluation import check_fits
     from tfdrlprune.evidence.ledger import Ledger
     from tfdrlprune.evidence.rollouts import seeds_for
     from tfdrlprune.evidence.sweeping import curves, robustness
@@ -61,7 +62,7 @@ def command(
     every = [*([baseline] if baseline else []), *folders]
     names = [*([str(baseline)] if baseline else []), *_names(folders)]
     for folder in every:
-        sources.check_artifact_fits(folder, env)
+        check_fits(folder, env)
     if baseline is not None:
         return_bounds(env, terms.bounds)
     seeds = seeds_for("judging", seed, episodes).tolist()

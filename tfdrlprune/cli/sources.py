@@ -99,32 +99,3 @@ def load_observations(file: Path, nest: Any) -> Any:
     if not as_batch(nest, observations)[1]:
         raise ValueError(f"{file} holds one observation without a batch axis. Give many.")
     return observations
-
-
-def check_artifact_fits(folder: Path, env: str) -> None:
-    """Raises ValueError if an artifact is damaged, or is not for this environment.
-
-    One observation, drawn from the environment's space, goes in, and its space must hold the
-    action that comes out.
-    """
-    import numpy as np
-
-    from tfdrlprune import runtime
-    from tfdrlprune.simulation import make
-
-    policy = runtime.load(folder)
-    made = make(env)
-    try:
-        made.observation_space.seed(0)
-        action = policy.action(made.observation_space.sample())
-        if not made.action_space.contains(np.asarray(action)):
-            raise ValueError(
-                f"{folder} gives the action {action!r} ({policy.action_spec.dtype}), and {env} "
-                f"takes {made.action_space}. Evaluate it in the environment that it was made for."
-            )
-    except (ValueError, TypeError) as error:
-        if str(error).startswith(str(folder)):
-            raise
-        raise ValueError(f"{folder} does not fit {env}: {error}") from error
-    finally:
-        made.close()

@@ -80,6 +80,13 @@ class Result:
         """
         return self._bench.write(self.report, folder, stage=stage, formats=formats, force=force)
 
+    def _repr_markdown_(self) -> str:
+        """Returns the report, which a notebook shows."""
+        return self.report._repr_markdown_()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        self.report._repr_pretty_(printer, cycle)
+
 
 def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
     policy: Policy,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -45,8 +45,8 @@ class Comparison:
     output_deviation: float
     action_deviation: float
     noise: float
-    outputs: Array
-    actions: Array
+    outputs: Array = field(repr=False)
+    actions: Array = field(repr=False)
 
 
 def compare(policy: Policy, file: FilePolicy, leaves: list[Array], *, recorded: bool) -> Comparison:

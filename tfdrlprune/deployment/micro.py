@@ -7,7 +7,7 @@ whose tensors live in one array, the arena.
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ class Micro:
         policy: runs it, as `runtime.Policy` does.
     """
 
-    files: dict[str, bytes]
+    files: dict[str, bytes] = field(repr=False)
     arena_bytes: int
     operations: tuple[str, ...]
     policy: runtime.Policy

@@ -219,6 +219,15 @@ class Report:
         tried = [Text(self._tried().rstrip())] if self.tried else []
         return Group(table.Table(self.rows()), *tried, message, *swept)
 
+    def _repr_markdown_(self) -> str:
+        """Returns report.md without its heading: what a notebook shows at the end of a cell."""
+        # Small headings: those of the notebook are around it.
+        return markdown.render(self).partition("\n\n")[2].replace("\n## ", "\n#### ")
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Prints the table where a notebook's viewer shows text, rather than every episode."""
+        printer.text(str(self))
+
     def _tried(self) -> str:
         """Returns a line for each candidate, where there was more than one."""
         return "".join(f"{each}\n" for each in self.tried) if len(self.tried) > 1 else ""

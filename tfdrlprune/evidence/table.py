@@ -92,11 +92,22 @@ class Table:
 
 def text(rows: Sequence[StageRow]) -> str:
     """Returns the table as plain text."""
+    return plain_text(Table(rows), width=250)
+
+
+def plain_text(drawn: Any, *, width: int) -> str:
+    """Returns what `rich` draws, as text: no colours, no blanks at the ends of lines."""
     from rich.console import Console
 
     buffer = io.StringIO()
-    console = Console(file=buffer, width=250, color_system=None, legacy_windows=False)
-    console.print(Table(rows))
+    console = Console(
+        file=buffer,
+        width=width,
+        color_system=None,
+        legacy_windows=False,
+        force_jupyter=False,  # in a notebook it would display the text rather than write it
+    )
+    console.print(drawn)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
 
 

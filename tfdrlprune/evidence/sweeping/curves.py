@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -51,7 +50,6 @@ def panels(robustness: Robustness) -> list[str]:
 
 def text(robustness: Robustness) -> str:
     """Returns all sweeps as a plain table: a line for each level and policy."""
-    from rich.console import Console
     from rich.table import Table
 
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -65,11 +63,7 @@ def text(robustness: Robustness) -> str:
             for curve in result.curves:
                 grid.add_row(*map(_plain, (before, shown, *_cells(curve, index))))
                 before = shown = ""
-    buffer = io.StringIO()
-    console = Console(file=buffer, width=1_000, color_system=None, legacy_windows=False)
-    console.print(grid)
-    lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
-    return "\n".join([*lines, _note(robustness)])
+    return f"{table.plain_text(grid, width=1_000)}\n{_note(robustness)}"
 
 
 def title(name: str) -> tuple[str, str]:
