@@ -101,7 +101,15 @@ def __getattr__(name: str) -> Any:
         return getattr(tfmot().sparsity.keras, name)
     if name not in _LAZY:
         raise AttributeError(f"module 'tfdrlprune' has no attribute {name!r}")
-    module = importlib.import_module(_LAZY[name])
+    try:
+        module = importlib.import_module(_LAZY[name])
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "tfdrlprune":
+            raise
+        raise ImportError(
+            f"tfdrlprune.{name} needs {error.name}, which is not installed. Install the training "
+            "extra: pip install 'tfdrlprune[train]'"
+        ) from error
     value = module if _LAZY[name].endswith(f".{name}") else getattr(module, name)
     globals()[name] = value
     return value
