@@ -129,7 +129,7 @@ def test_the_citation_has_what_the_format_asks_for_and_no_version_of_its_own():
     assert citation["cff-version"] == "1.2.0"
     assert citation["type"] == "software"
     config = setup_cfg()["metadata"]
-    assert citation["license"] == config["license"]
+    assert citation["license"] == config["license_expression"]
     assert [author["name"] for author in citation["authors"]] == [config["author"]]
 
 

@@ -106,7 +106,7 @@ def test_every_name_has_an_example_that_doctest_runs(value):
 
 def test_what_type_checkers_see_is_what_the_package_gives():
     tree = ast.parse(Path(tp.__file__).read_text(encoding="utf-8"))
-    (block,) = (each for each in tree.body if isinstance(each, ast.If))
+    block = next(each for each in tree.body if isinstance(each, ast.If))
     seen = {
         each.name: f"{line.module}.{each.name}"
         for line in block.body

@@ -94,7 +94,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def _found(name: str) -> Any:
     if name in ("PolynomialDecay", "ConstantSparsity"):
         from tfdrlprune._tf import tfmot
 
@@ -113,6 +113,10 @@ def __getattr__(name: str) -> Any:
     value = module if _LAZY[name].endswith(f".{name}") else getattr(module, name)
     globals()[name] = value
     return value
+
+
+if not TYPE_CHECKING:  # to a checker, a name that is not imported above is an error
+    __getattr__ = _found
 
 
 def __dir__() -> list[str]:
