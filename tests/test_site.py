@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 import tfdrlprune as tp
+from tfdrlprune.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -80,9 +81,18 @@ def test_the_site_builds_and_loads_nothing_from_elsewhere(site):
 @pytest.mark.slow
 def test_the_reference_sets_examples_as_code_and_lists_their_parameters(site):
     page = (site / "api/pruning.html").read_text(encoding="utf-8")
-    assert page.count("language-pycon") >= 7  # one for each name with an example
+    assert page.count('<span class="gp">&gt;&gt;&gt; </span>') >= 20  # prompts, coloured
     assert "&gt;&gt;&gt;" not in re.sub(r"<pre.*?</pre>", "", page, flags=re.S)
     assert "mask_pictures" in page
+
+
+@pytest.mark.slow
+def test_the_site_shows_every_command_with_its_options(site):
+    page = (site / "api/commands.html").read_text(encoding="utf-8")
+    for name, command in app.commands.items():
+        assert f"Usage: tfdrlprune {name}" in page
+        for option in command.params:
+            assert option.opts[-1] in page or option.human_readable_name in page
 
 
 @pytest.mark.slow

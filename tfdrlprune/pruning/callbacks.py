@@ -62,7 +62,7 @@ class PruningCallback(MaskingCallback):
         ValueError, TypeError: an argument is out of range or names nothing; before training.
 
     Example:
-        >>> from tfdrlprune._tf import tf
+        >>> import tensorflow as tf
         >>> model = tf.keras.Sequential([tf.keras.layers.Dense(8, input_shape=(4,))])
         >>> model.compile("adam", "mse")
         >>> pruning = PruningCallback(lambda step: 0.5, frequency=1)

@@ -61,7 +61,7 @@ class StructuralPruningCallback(tf.keras.callbacks.Callback):
             training.
 
     Example:
-        >>> from tfdrlprune._tf import tf
+        >>> import tensorflow as tf
         >>> from tfdrlprune.structure.gating import gated
         >>> from tfdrlprune.structure.shrink import shrink
         >>> given = tf.keras.Input((4,))
