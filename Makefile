@@ -5,13 +5,14 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip install -qq --no-deps --disable-pip-version-check
 
-.PHONY: help setup demo test test-slow check notebooks lock clean
+.PHONY: help setup demo test test-slow check docs notebooks lock clean
 
 help:
 	@echo "make demo       train, prune, export and judge a policy; writes runs/demo/"
 	@echo "make test       the tests, slow ones left out"
 	@echo "make test-slow  the slow ones: trainings, README, packages"
 	@echo "make check      lint, format, types"
+	@echo "make docs       the documentation as a site, in build/site/; fails on any warning"
 	@echo "make notebooks  colab/ executed from top to bottom, outputs kept: some minutes"
 	@echo "make setup      .venv with the locked packages; PYTHON=python3.12 chooses another Python"
 	@echo "make lock       requirements/lock.txt anew (UPGRADE=--upgrade takes the newest versions)"
@@ -49,6 +50,11 @@ check: setup
 # After a change in colab/, or of what its outputs show.
 notebooks: setup
 	$(BIN)/python colab/execute.py
+
+# The variable silences a notice of mkdocs-material about its own future.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "Open build/site/index.html."
 
 # uv resolves for all Pythons at once, which pip cannot. What overrides.txt rules out, and Pythons
 # that we don't support, need no line.

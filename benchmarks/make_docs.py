@@ -1,9 +1,9 @@
-"""Writes docs/benchmarks.md from docs/benchmarks.md.jinja and the results; nothing is measured.
+"""Writes the pages of docs/ that have a template from it and the results; nothing is measured.
 
     python benchmarks/make_docs.py [--check]
 
-The template holds the words, the results hold every number: a number in the words is looked up in
-a result, too.
+docs/benchmarks.md is made of docs/benchmarks.md.jinja, and so on. A template holds the words, the
+results hold every number: a number in the words is looked up in a result, too.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import jinja2
 from harness import HERE, RESULTS, text
 
-TEMPLATE = HERE.parent / "docs" / "benchmarks.md.jinja"
-PAGE = TEMPLATE.with_suffix("")
+TEMPLATES = sorted((HERE.parent / "docs").glob("*.md.jinja"))
 
 
 def load(name: str) -> dict[str, Any]:
@@ -54,22 +54,25 @@ def find(name: str, field: str, **where: str) -> Any:
     return value["median"] if isinstance(value, dict) else value
 
 
-def page() -> str:
-    """Returns the page."""
+def page(template: Path) -> str:
+    """Returns the page that a template makes."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     environment.filters["text"] = text
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(table=table, origin=origin, find=find, load=load)
+    made = environment.from_string(template.read_text(encoding="utf-8"))
+    return made.render(table=table, origin=origin, find=find, load=load)
 
 
 def main() -> None:
-    """Writes the page, or says that it is out of date."""
+    """Writes the pages, or says which is out of date."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail if out of date")
-    if not parser.parse_args().check:
-        PAGE.write_text(page(), encoding="utf-8")
-    elif PAGE.read_text(encoding="utf-8") != page():
-        sys.exit("docs/benchmarks.md is out of date: python benchmarks/make_docs.py")
+    check = parser.parse_args().check
+    for template in TEMPLATES:
+        written = template.with_suffix("")
+        if not check:
+            written.write_text(page(template), encoding="utf-8")
+        elif written.read_text(encoding="utf-8") != page(template):
+            sys.exit(f"docs/{written.name} is out of date: python benchmarks/make_docs.py")
 
 
 if __name__ == "__main__":

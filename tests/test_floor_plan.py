@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -34,7 +35,6 @@ ROOMS = {
         *("pruning", "structure", "quantization", "policies", "agents"),
         *("deployment", "evidence", "runtime"),
     },
-    "search": {"compression", "evidence"},
 }
 ROOMS["cli"] = set(ROOMS)
 
@@ -130,6 +130,12 @@ def room_of(name: str) -> str:
 def test_every_module_stands_in_a_room_of_the_plan():
     unknown = {room_of(name) for name in modules()} - set(ROOMS) - GROUND - {"", "__main__"}
     assert not unknown
+
+
+def test_contributing_shows_the_rooms_that_there_are():
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| `([a-z]+)(?:/|\.py)` \|", text, flags=re.M)
+    assert sorted(shown) == sorted(ROOMS) == sorted({room_of(n) for n in modules()} & set(ROOMS))
 
 
 @pytest.mark.parametrize("name", sorted(modules()))

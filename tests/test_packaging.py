@@ -1,16 +1,13 @@
-"""The package as it is built, installed and locked."""
+"""The package as it is described and locked; tests/test_release.py builds and installs it."""
 
 from __future__ import annotations
 
 import configparser
 import re
-import subprocess
-import sys
-import tarfile
-import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -101,23 +98,42 @@ def test_the_version_stands_in_one_place():
     assert setup_cfg()["metadata"]["version"] == "attr: tfdrlprune._version.__version__"
 
 
-@pytest.mark.slow
-def test_the_wheel_holds_code_template_marker_and_licence_and_no_tests(tmp_path):
-    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
-    subprocess.run(build, check=True, capture_output=True)
-    (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
-    names = set(zipfile.ZipFile(wheel).namelist())
-    assert {
-        *("tfdrlprune/py.typed", "tfdrlprune/evidence/report.html"),
-        *(f"tfdrlprune/evidence/report.{kind}" for kind in ("css", "js", "md")),
-    } <= names
-    assert any(name.endswith("LICENSE") for name in names)
-    assert {name.split("/")[0].split("-")[0] for name in names} == {"tfdrlprune"}
-    source = {
-        path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "tfdrlprune").rglob("*.py")
-        if "__pycache__" not in path.parts
-    }
-    assert source <= names
-    with tarfile.open(sdist) as archive:
-        assert any(name.endswith("/setup.cfg") for name in archive.getnames())
+def test_the_changelog_is_one_that_keepachangelog_describes():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    title, *parts = re.split(r"^## ", text, flags=re.M)
+    assert title.startswith("# Changelog\n")
+    assert "keepachangelog.com/en/1.1.0" in title
+    assert "semver.org" in title
+    releases = [part.splitlines()[0] for part in parts]
+    assert releases[0] == "[Unreleased]"
+    dated = [re.fullmatch(r"\[(\d+)\.(\d+)\.(\d+)\] - (\d{4}-\d\d-\d\d)", r) for r in releases[1:]]
+    assert all(dated)
+    numbers = [tuple(map(int, match.groups()[:3])) for match in dated]
+    assert numbers == sorted(numbers, reverse=True)
+    kinds = ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
+    for part in parts:
+        _, *sections = re.split(r"^### ", part, flags=re.M)
+        names = [section.splitlines()[0] for section in sections]
+        assert names == [kind for kind in kinds if kind in names]  # each once, in this order
+        for section in sections:
+            lines = [line for line in section.splitlines()[1:] if line]
+            assert lines[0].startswith("- ")
+            assert all(line.startswith(("- ", "  ")) for line in lines)
+
+
+def test_the_citation_has_what_the_format_asks_for_and_no_version_of_its_own():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    allowed = {"type", "license", "keywords", "abstract", "doi", "date-released", "url"}
+    assert set(citation) - {"cff-version", "message", "title", "authors"} <= allowed
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["type"] == "software"
+    config = setup_cfg()["metadata"]
+    assert citation["license"] == config["license_expression"]
+    assert [author["name"] for author in citation["authors"]] == [config["author"]]
+
+
+def test_the_security_page_says_where_to_report_and_which_releases_are_mended():
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    assert "Report a vulnerability" in text
+    assert "latest release" in text

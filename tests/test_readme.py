@@ -3,6 +3,9 @@
 A comment right above a block says how it is tested: ``<!-- test: slow -->`` runs it with the slow
 tests only, ``<!-- test: no (reason) -->`` never. Blocks share one folder; Python blocks with no sh
 between them share their names, too.
+
+Of the README everything runs, of docs/ the Python; there the folder holds artifacts by the names
+that the pages speak of, made of agents that nobody has trained.
 """
 
 from __future__ import annotations
@@ -11,13 +14,16 @@ import itertools
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import tfdrlprune as tp
 from tfdrlprune.cli.app import app
 
 ROOT = Path(__file__).parents[1]
@@ -66,7 +72,7 @@ def commands_of(text: str) -> list[list[str]]:
     return found
 
 
-def run_blocks(blocks: list[Block], folder: Path) -> None:
+def run_blocks(blocks: list[Block], folder: Path, page: str = "README.md") -> None:
     """Runs sh and python blocks in order; Python with nothing between in one process."""
     env = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -77,17 +83,47 @@ def run_blocks(blocks: list[Block], folder: Path) -> None:
         several = list(group)
         if language == "python":
             command = [sys.executable, "-c", "".join(block.code for block in several)]
-            where = several[0].line
-            _run(command, folder, env, where)
+            _run(command, folder, env, f"{page}, line {several[0].line}")
             continue
         for block in several:
-            _run(["bash", "-euo", "pipefail", "-c", block.code], folder, env, block.line)
+            command = ["bash", "-euo", "pipefail", "-c", block.code]
+            _run(command, folder, env, f"{page}, line {block.line}")
 
 
-def _run(command: list[str], folder: Path, env: dict[str, str], line: int) -> None:
+def _run(command: list[str], folder: Path, env: dict[str, str], where: str) -> None:
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     told = f"{done.stdout}\n{done.stderr}"[-3000:]
-    assert done.returncode == 0, f"README.md, line {line}: exit code {done.returncode}\n{told}"
+    assert done.returncode == 0, f"{where}: exit code {done.returncode}\n{told}"
+
+
+def pages_with(how: str) -> list[Any]:
+    """Returns pytest parameters: the pages of docs/ with a Python block that is tested so."""
+    return [
+        pytest.param(path, id=path.relative_to(ROOT / "docs").as_posix())
+        for path in sorted(ROOT.glob("docs/**/*.md"))
+        if any(b.how == how for b in python_of(path))
+    ]
+
+
+def python_of(path: Path) -> list[Block]:
+    return [b for b in blocks_of(path.read_text(encoding="utf-8")) if b.language == "python"]
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a folder with the artifacts that the pages name."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    wanted = {
+        "dense": ("CartPole-v1", (64, 64)),
+        "small": ("CartPole-v1", (8, 8)),
+        "cartpole": ("CartPole-v1", (16,)),
+        "lander": ("LunarLander-v3", (16,)),
+    }
+    for name, (env, hidden) in wanted.items():
+        policy = tp.policies.from_agent(tp.agents.dqn(env, hidden=hidden, seed=0))
+        formats = ("tflite", "c") if name == "cartpole" else ("tflite",)
+        tp.export(policy, folder / name, formats=formats)
+    return folder
 
 
 def test_blocks_are_found_with_their_language_line_and_marker():
@@ -129,3 +165,16 @@ def test_the_readme_runs(tmp_path):
 def test_the_readme_runs_in_full(tmp_path):
     blocks = blocks_of(README.read_text(encoding="utf-8"))
     run_blocks([block for block in blocks if block.how != "no"], tmp_path)
+
+
+@pytest.mark.parametrize("page", pages_with("default"))
+def test_the_page_runs(page, artifacts, tmp_path):
+    shutil.copytree(artifacts, tmp_path, dirs_exist_ok=True)
+    run_blocks([block for block in python_of(page) if block.how == "default"], tmp_path, page.name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", pages_with("slow"))
+def test_the_page_runs_in_full(page, artifacts, tmp_path):
+    shutil.copytree(artifacts, tmp_path, dirs_exist_ok=True)
+    run_blocks([block for block in python_of(page) if block.how != "no"], tmp_path, page.name)

@@ -1,7 +1,6 @@
 """Runs an artifact: observation in, action out. NumPy and ai-edge-litert; no TensorFlow.
 
-Example:
-    ``policy = runtime.load("lander/")``, then ``action = policy.action(observation)`` in the loop.
+``policy = runtime.load("lander/")``, then ``action = policy.action(observation)`` in the loop.
 """
 
 from __future__ import annotations
@@ -66,6 +65,16 @@ def load(
         FileNotFoundError: there is no artifact, or a file of it is missing, or a compiler.
         ValueError: a file is damaged, foreign or of a newer format, or it does not fit its
             ``policy.json``; or the compiler refuses it.
+
+    Example:
+        >>> import tempfile
+        >>> import tfdrlprune as tp
+        >>> policy = tp.policies.from_agent(tp.agents.dqn("CartPole-v1", hidden=(8,), seed=0))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     artifact_folder = tp.export(policy, f"{folder}/cartpole").folder
+        ...     robot = load(artifact_folder)
+        >>> robot.action([[0.0, 0.1, 0.02, -0.1]] * 3).shape  # a batch of three
+        (3,)
     """
     manifest = artifact.read(folder)
     if backend == "c":
@@ -98,6 +107,7 @@ class Policy:
     """A policy that runs from the bytes of a ``.tflite`` file, or from its compiled C.
 
     Not thread-safe: the interpreter holds one set of tensors. Use one `Policy` for each thread.
+    `load` makes them.
 
     Args:
         content: the model file, or the library of its C.
@@ -107,6 +117,17 @@ class Policy:
 
     Raises:
         ValueError: the model is damaged or does not fit the manifest.
+
+    Example:
+        >>> import tempfile
+        >>> import tfdrlprune as tp
+        >>> trained = tp.policies.from_agent(tp.agents.dqn("CartPole-v1", hidden=(8,), seed=0))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     policy = load(tp.export(trained, f"{folder}/cartpole").folder)
+        >>> policy.observation_spec.shape, policy.action_spec.dtype
+        ((4,), 'int64')
+        >>> policy.action([0.0, 0.1, 0.02, -0.1]) in (0, 1)
+        True
     """
 
     def __init__(

@@ -29,6 +29,10 @@ class ArraySpec:
         dtype: NumPy name of the dtype, such as ``"float32"``.
         low: lower bound, one number for all elements or one for each in C order; None if unbounded.
         high: upper bound, likewise.
+
+    Example:
+        >>> ArraySpec("action", (2,), "float32", low=-1.0, high=(1.0, 2.0)).to_json()["high"]
+        [1.0, 2.0]
     """
 
     name: str
@@ -189,6 +193,11 @@ class Head:
         kind: ``"argmax"``, ``"affine"`` or ``"tanh"``.
         scale: one number, or one for each action dimension.
         offset: likewise; for argmax the smallest value of each number.
+
+    Example:
+        >>> scores = np.array([[0.5, 2.0, 1.0]])
+        >>> Head("argmax").action(scores, ArraySpec("action", (), "int64", 0, 2))
+        array([1])
     """
 
     kind: str

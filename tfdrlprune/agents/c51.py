@@ -68,6 +68,11 @@ def c51(  # noqa: PLR0913 (hyper-parameters)
     Raises:
         ValueError: the environment is unknown, its actions are not one Discrete, or there are no
             two atoms between two values, or the policy does not fit.
+
+    Example:
+        >>> agent = c51("CartPole-v1", hidden=(32, 32), seed=0)
+        >>> type(agent).__name__
+        'CategoricalDqnAgent'
     """
     if not (atoms >= 2 and min_value < max_value):
         raise ValueError(

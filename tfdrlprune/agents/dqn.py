@@ -69,6 +69,11 @@ def dqn(  # noqa: PLR0913 (hyper-parameters)
     Raises:
         ValueError: the environment is unknown, its actions are not one Discrete, or the policy does
             not fit them or the observations.
+
+    Example:
+        >>> agent = dqn("CartPole-v1", hidden=(32, 32), seed=0)
+        >>> type(agent).__name__
+        'DdqnAgent'
     """
     observation_space, action_space = spaces_of(env)
     time_step_spec = make_time_step_spec(observation_space)

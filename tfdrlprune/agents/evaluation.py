@@ -87,6 +87,16 @@ class EvaluationCallback(tf.keras.callbacks.Callback):
 
     Raises:
         ValueError: the trainer has one environment object only, which is busy training.
+
+    Example:
+        >>> import tfdrlprune as tp
+        >>> agent = tp.agents.dqn("CartPole-v1", hidden=(8,), seed=0)
+        >>> trainer = tp.AgentTrainer(agent, "CartPole-v1", num_envs=8)
+        >>> history = trainer.fit(
+        ...     steps=256, callbacks=[EvaluationCallback(episodes=4)], verbose=0
+        ... ).history
+        >>> len(history["return"]), history["return"][-1] >= 1.0
+        (1, True)
     """
 
     def __init__(

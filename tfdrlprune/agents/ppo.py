@@ -72,6 +72,11 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
     Raises:
         ValueError: the environment is unknown, its action space is not supported, or policy or
             critic do not fit.
+
+    Example:
+        >>> agent = ppo("Pendulum-v1", hidden=(32, 32), seed=0)
+        >>> type(agent).__name__, agent.action_spec.shape
+        ('PPOAgent', TensorShape([1]))
     """
     observation_space, action_space = spaces_of(env)
     time_step_spec = make_time_step_spec(observation_space)

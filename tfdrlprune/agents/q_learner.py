@@ -33,6 +33,13 @@ class OffPolicySettings(ReplaySettings):
             are in an optimizer step.
 
     The others are those of `ReplaySettings`.
+
+    Example:
+        >>> import tfdrlprune as tp
+        >>> agent = tp.agents.dqn("CartPole-v1", hidden=(8,))
+        >>> settings = OffPolicySettings(fused_steps=100)
+        >>> tp.AgentTrainer(agent, "CartPole-v1", settings=settings).planned_steps(1000, None)
+        1000
     """
 
     batch_size: int = 64

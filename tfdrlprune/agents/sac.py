@@ -67,6 +67,11 @@ def sac(  # noqa: PLR0913 (hyper-parameters)
     Raises:
         ValueError: the environment is unknown, its actions are not one bounded Box, or policy or
             critics do not fit.
+
+    Example:
+        >>> agent = sac("Pendulum-v1", hidden=(32, 32), seed=0)
+        >>> type(agent).__name__, agent.action_spec.shape
+        ('SacAgent', TensorShape([1]))
     """
     observation_space, action_space = spaces_of(env)
     time_step_spec = make_time_step_spec(observation_space)

@@ -20,7 +20,12 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class SacSettings(ActorCriticSettings):
-    """How `AgentTrainer` collects for and trains a SAC agent; see `ActorCriticSettings`."""
+    """How `AgentTrainer` collects for and trains a SAC agent; see `ActorCriticSettings`.
+
+    Example:
+        >>> SacSettings(batch_size=128).fused_steps
+        64
+    """
 
 
 class SoftActorCriticLearner(ActorCritic):

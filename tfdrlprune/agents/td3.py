@@ -71,6 +71,11 @@ def td3(  # noqa: PLR0913 (hyper-parameters)
     Raises:
         ValueError: the environment is unknown, its actions are not one bounded Box, or policy or
             critics do not fit.
+
+    Example:
+        >>> agent = td3("Pendulum-v1", hidden=(32, 32), seed=0)
+        >>> type(agent).__name__, agent.action_spec.shape
+        ('Td3Agent', TensorShape([1]))
     """
     observation_space, action_space = spaces_of(env)
     time_step_spec = make_time_step_spec(observation_space)

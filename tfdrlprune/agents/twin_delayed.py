@@ -20,7 +20,12 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Td3Settings(ActorCriticSettings):
-    """How `AgentTrainer` collects for and trains a TD3 agent; see `ActorCriticSettings`."""
+    """How `AgentTrainer` collects for and trains a TD3 agent; see `ActorCriticSettings`.
+
+    Example:
+        >>> Td3Settings(capacity=100_000).batch_size
+        256
+    """
 
 
 class TwinDelayedLearner(ActorCritic):

@@ -40,6 +40,11 @@ class OnPolicySettings:
         scale_rewards: divide rewards by the running standard deviation of discounted returns.
         final_learning_rate: share of the learning rate that is left at the end of the run, falling
             linearly; 1 leaves it alone.
+
+    Example:
+        >>> settings = OnPolicySettings(epochs=4)  # of 8 environments, in minibatches:
+        >>> settings.epochs * (8 * settings.rollout_length // settings.minibatch_size)
+        16
     """
 
     rollout_length: int = 128

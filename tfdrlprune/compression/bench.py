@@ -51,6 +51,11 @@ class Judging:
         sweeps: disturbances that the final stage is also played under, beside the dense policy and
             the small dense network; none by default.
         sweep_episodes: of each of them at each level.
+
+    Example:
+        >>> import tfdrlprune as tp
+        >>> Judging(episodes=500, terms=tp.Terms(margin=0.02, floor=22.0)).until_decided
+        False
     """
 
     episodes: int = 200

@@ -50,6 +50,18 @@ class Result:
         recipe: it was made by: with the route that was taken and the sparsity that was reached.
         report: every stage with what was measured on its artifact, and what else was tried.
         stages: name of each stage -> its policy, before the precision is lowered.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import tfdrlprune as tp
+        >>> policy = tp.policies.from_agent(tp.agents.dqn("CartPole-v1", hidden=(8,), seed=0))
+        >>> seen = np.random.default_rng(0).normal(size=(256, 4)).astype("float32")
+        >>> result = tp.compress(policy, None, tp.Recipe(sparsity=0.0), observations=seen)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     robot = tp.runtime.load(result.export(f"{folder}/small"))
+        >>> int(robot.action(seen).max())
+        1
     """
 
     policy: Policy
@@ -135,6 +147,21 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
         ValueError: neither ``env`` nor ``observations``, or observations with NaN; a kernel to
             spare that does not exist; a sparsity that no network of this shape has; an environment
             whose spaces do not fit the policy.
+
+    Example:
+        Half of a policy's weights go, on recorded observations alone:
+
+        >>> import numpy as np
+        >>> import tfdrlprune as tp
+        >>> policy = tp.policies.from_agent(tp.agents.dqn("CartPole-v1", hidden=(8,), seed=0))
+        >>> seen = np.random.default_rng(0).normal(size=(256, 4)).astype("float32")
+        >>> recipe = tp.Recipe(sparsity=0.5, route="prune", distil_rounds=1, distil_steps=100)
+        >>> result = compress(policy, None, recipe, observations=seen)
+        >>> list(result.stages)
+        ['dense', 'pruned']
+        >>> kernels = [each for each in result.policy.model.get_weights() if each.ndim == 2]
+        >>> sum(int((kernel == 0.0).sum()) for kernel in kernels), sum(k.size for k in kernels)
+        (24, 48)
     """
     recipe, judging = recipe or Recipe(), judging or Judging()
     recipe.check_compress()

@@ -106,6 +106,16 @@ def export(  # noqa: PLR0913  each is a key of the manifest
         FileExistsError: the folder is there and may not be replaced.
         ValueError: the policy cannot be converted, or the file acts differently from the policy,
             or has lost zeros; says how far off. Nothing is written then.
+
+    Example:
+        >>> import tempfile
+        >>> import tfdrlprune as tp
+        >>> policy = tp.policies.from_agent(tp.agents.dqn("CartPole-v1", hidden=(8,), seed=0))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     exported = export(policy, f"{folder}/cartpole")
+        ...     action = tp.runtime.load(exported.folder).action([0.0, 0.1, 0.02, -0.1])
+        >>> bool(action == policy.action([0.0, 0.1, 0.02, -0.1]))
+        True
     """
     check_free(folder, force=force, replaces=artifact.is_artifact)
     check_sparsity_request(requested_sparsity)

@@ -39,6 +39,21 @@ def judge(candidate: Episodes, baseline: Episodes, terms: Terms) -> Verdict:
     Raises:
         ValueError: no bounds, or a return outside them; seeds that differ or repeat; terms that
             these bounds or this baseline make no sense of.
+
+    Example:
+        >>> from tfdrlprune.evidence.rollouts import roll_out
+        >>> class Push:
+        ...     def __init__(self, weights):
+        ...         self.weights = weights
+        ...     def action(self, observation):
+        ...         return int(observation @ self.weights > 0)
+        >>> terms = Terms(margin=0.05, bounds=(0, 500))
+        >>> good = roll_out(Push([0.1, 0.2, 1.0, 1.0]), "CartPole-v1", range(10))
+        >>> bad = roll_out(Push([0.0, 0.0, -1.0, 0.0]), "CartPole-v1", range(10))
+        >>> judge(bad, good, terms).verdict
+        'FAIL'
+        >>> judge(good, good, terms).verdict  # 10 episodes are too few to tell 5 %
+        'INCONCLUSIVE'
     """
     _check(candidate, baseline)
     bounds = return_bounds(None, terms.bounds)

@@ -83,6 +83,14 @@ def roll_out(
     Raises:
         ValueError: ``max_steps`` is below 1; the environment's id is unknown.
         ImportError: the environment's simulator is not installed.
+
+    Example:
+        >>> class Left:
+        ...     def action(self, observation):
+        ...         return 0
+        >>> episodes = roll_out(Left(), "CartPole-v1", seeds=[1, 2])
+        >>> len(episodes), float(episodes.returns.max()) < 20
+        (2, True)
     """
     if max_steps < 1:
         raise ValueError(f"max_steps is at least 1. Received: max_steps={max_steps}.")

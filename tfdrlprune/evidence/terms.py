@@ -34,6 +34,10 @@ class Terms:
 
     Raises:
         ValueError: a value is out of its range.
+
+    Example:
+        >>> Terms(margin=0.02, bounds=(0, 500), confidence=0.99).margin
+        0.02
     """
 
     margin: float = 0.05

@@ -41,6 +41,16 @@ def from_checkpoint(
         FileNotFoundError: there is no checkpoint at ``path``.
         ValueError: it is damaged, has variables missing or of other shapes (says which), or holds
             several networks that fit; also as `from_network`.
+
+    Example:
+        >>> import tempfile
+        >>> import tfdrlprune as tp
+        >>> agent = tp.agents.dqn("CartPole-v1", hidden=(8,), seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = tf.train.Checkpoint(agent=agent).save(f"{folder}/ckpt")
+        ...     policy = from_checkpoint(path, tp.agents.dqn("CartPole-v1", hidden=(8,), seed=1))
+        >>> policy.model.count_params()
+        58
     """
     made = network if isinstance(network, tf.Module) else network()
     content = _Content(_latest(Path(path)))

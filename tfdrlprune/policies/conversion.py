@@ -36,6 +36,12 @@ def from_agent(agent: Any, *, action: ArraySpec | None = None, observations: Any
     Raises:
         ValueError: a layer or head cannot be rebuilt, or the built policy acts differently from
             the agent's greedy policy; says where or how far off.
+
+    Example:
+        >>> import tfdrlprune as tp
+        >>> policy = from_agent(tp.agents.dqn("CartPole-v1", hidden=(8,), seed=0))
+        >>> policy.head.kind, policy.model.count_params()
+        ('argmax', 58)
     """
     policy = greedy_policy(agent)
     inner = policy.wrapped_policy
@@ -74,6 +80,15 @@ def from_network(
 
     Raises:
         ValueError: as `from_agent`.
+
+    Example:
+        >>> import tfdrlprune as tp
+        >>> from tfdrlprune.specs import ArraySpec
+        >>> agent = tp.agents.dqn("CartPole-v1", hidden=(8,), seed=0)
+        >>> observation = ArraySpec("observation", (4,), "float32")
+        >>> action = ArraySpec("action", (), "int64", 0, 1)
+        >>> from_network(agent._q_network, observation, action).model.count_params()
+        58
     """
     from tfdrlprune._tf_agents import tf_agents  # noqa: F401  must come before its parts
 

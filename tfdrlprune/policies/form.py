@@ -62,7 +62,12 @@ class Policy:
             None without one.
 
     Example:
-        ``policy(observation)`` is the action for one observation, or the actions for a batch.
+        >>> import tfdrlprune as tp
+        >>> policy = tp.policies.from_agent(tp.agents.dqn("CartPole-v1", hidden=(8,), seed=0))
+        >>> policy([0.0, 0.1, 0.02, -0.1]) in (0, 1)
+        True
+        >>> policy([[0.0, 0.1, 0.02, -0.1]] * 3).shape  # a batch
+        (3,)
     """
 
     model: Any

@@ -42,6 +42,16 @@ def load(
         FileNotFoundError: there is nothing at ``path``.
         ValueError: what is there is no policy, is damaged, holds code, or cannot be rebuilt; says
             why, and which layer or operation.
+
+    Example:
+        >>> import tempfile
+        >>> import tfdrlprune as tp
+        >>> policy = tp.policies.from_agent(tp.agents.dqn("CartPole-v1", hidden=(8,), seed=0))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     policy.save(f"{folder}/policy")
+        ...     again = load(f"{folder}/policy")
+        >>> bool(again.action([0.0, 0.1, 0.02, -0.1]) == policy.action([0.0, 0.1, 0.02, -0.1]))
+        True
     """
     keras = partial(
         keras_file.load_policy,
@@ -74,6 +84,11 @@ def load_exportable(
     Raises:
         FileNotFoundError: as `load`.
         ValueError: as `load`, but for operations that cannot be rebuilt.
+
+    Example:
+        >>> load_exportable("no/such/folder")
+        Traceback (most recent call last):
+        FileNotFoundError: There is no policy at no/such/folder: no such file or folder.
     """
     keras = partial(keras_file.load_policy, head=head, observation=observation, action=action)
     saved = partial(frozen.load_policy, observation=observation, action=action)

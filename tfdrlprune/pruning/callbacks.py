@@ -39,8 +39,13 @@ class PruningCallback(MaskingCallback):
     Args:
         schedule: one of ``tp.schedules``, of tfmot's such as ``tp.PolynomialDecay``, or a function
             step -> sparsity.
-        granularity, criterion, gradient_batches, group_score, distribution, threshold, spare: which
-            weights go; see `Selection`. What is spared does not count into the sparsity.
+        granularity: what goes together; this and the next six are the fields of `Selection`.
+        criterion: what is scored; the lowest scores go first.
+        gradient_batches: that gradients and activations are averaged over.
+        group_score: of a block, unit or layer.
+        distribution: how kernels share the sparsity.
+        threshold: only what scores below it goes.
+        spare: names of kernels or layers that stay dense; they don't count into the sparsity.
         networks: roles to prune where the model has several: ``"actor"``, ``"critic"`` or both.
             Starving the critic hurts (Graesser et al. 2022), so the actor is the default.
             ``{"actor": None, "critic": 0.5}`` ends the critic at a sparsity of its own; other
@@ -57,7 +62,7 @@ class PruningCallback(MaskingCallback):
         ValueError, TypeError: an argument is out of range or names nothing; before training.
 
     Example:
-        >>> from tfdrlprune._tf import tf
+        >>> import tensorflow as tf
         >>> model = tf.keras.Sequential([tf.keras.layers.Dense(8, input_shape=(4,))])
         >>> model.compile("adam", "mse")
         >>> pruning = PruningCallback(lambda step: 0.5, frequency=1)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from tfdrlprune.recipe import Recipe, check_sparsity
 from tfdrlprune.recipe.checks import check_number, check_share
 
+__all__ = ["ReturnGated", "Rise", "cubic", "cyclical", "from_recipe", "linear", "one_shot"]
+
 DEFAULT_FREQUENCY = 100
 
 
@@ -36,6 +38,13 @@ class Rise:
 
     Raises:
         ValueError: a value is out of its range.
+
+    Example:
+        >>> rise = Rise(
+        ...     initial_sparsity=0.2, final_sparsity=0.6, begin_step=100, end_step=200, power=1
+        ... )
+        >>> [round(rise(step), 2) for step in (0, 100, 150, 200)]
+        [0.2, 0.2, 0.4, 0.6]
     """
 
     initial_sparsity: float
@@ -192,6 +201,11 @@ class ReturnGated:
 
     Raises:
         ValueError: a value is out of its range.
+
+    Example:
+        >>> import tfdrlprune as tp
+        >>> rule = ReturnGated(final_sparsity=0.95, begin_step=6_000, margin=0.1)
+        >>> callbacks = [tp.EvaluationCallback(), tp.PruningCallback(rule)]  # in this order
     """
 
     final_sparsity: float
@@ -218,7 +232,12 @@ class ReturnGated:
 
 
 def from_recipe(recipe: Recipe, steps: int) -> Rise | ReturnGated:
-    """Returns the schedule of a recipe for a run of ``steps`` optimizer steps, rising from 0."""
+    """Returns the schedule of a recipe for a run of ``steps`` optimizer steps, rising from 0.
+
+    Example:
+        >>> from_recipe(Recipe(sparsity=0.8, begin=0.2, end=0.6), steps=1000)(600)
+        0.8
+    """
     begin = int(recipe.begin * steps)
     if recipe.schedule == "return_gated":
         return ReturnGated(

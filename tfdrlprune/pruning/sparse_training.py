@@ -52,7 +52,7 @@ class SparseTrainingCallback(MaskingCallback):
         ValueError: an argument is out of range or names nothing; before training.
 
     Example:
-        >>> from tfdrlprune._tf import tf
+        >>> import tensorflow as tf
         >>> model = tf.keras.Sequential([tf.keras.layers.Dense(8, input_shape=(4,))])
         >>> model.compile("adam", "mse")
         >>> sparse = SparseTrainingCallback(0.5, "set", end_step=10, frequency=1)

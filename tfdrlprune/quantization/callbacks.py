@@ -40,7 +40,7 @@ class QuantizationCallback(tf.keras.callbacks.Callback):
         ValueError: an argument is out of range, or there are no observations to take ranges from.
 
     Example:
-        >>> from tfdrlprune._tf import tf
+        >>> import tensorflow as tf
         >>> model = tf.keras.Sequential([tf.keras.layers.Dense(2, input_shape=(4,))])
         >>> model.compile("adam", "mse")
         >>> x, y = tf.random.normal((64, 4)), tf.zeros((64, 2))

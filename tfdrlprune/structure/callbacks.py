@@ -59,6 +59,20 @@ class StructuralPruningCallback(tf.keras.callbacks.Callback):
     Raises:
         ValueError, TypeError: an argument is out of range, or the model has no gates; before
             training.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from tfdrlprune.structure.gating import gated
+        >>> from tfdrlprune.structure.shrink import shrink
+        >>> given = tf.keras.Input((4,))
+        >>> hidden = tf.keras.layers.Dense(8, activation="relu", name="hidden")(given)
+        >>> model = gated(tf.keras.Model(given, tf.keras.layers.Dense(2)(hidden))).model
+        >>> model.compile("adam", "mse")
+        >>> x, y = tf.random.normal((64, 4)), tf.zeros((64, 2))
+        >>> closing = StructuralPruningCallback(lambda step: 0.5, frequency=1)
+        >>> _ = model.fit(x, y, verbose=0, callbacks=[closing])
+        >>> shrink(model).widths
+        {'hidden': (8, 4)}
     """
 
     def __init__(  # noqa: PLR0913 (those of a selection, spelled out)
