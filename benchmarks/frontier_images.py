@@ -72,13 +72,13 @@ def main() -> None:
     import tfdrlprune as tp
     from tfdrlprune.evidence.terms import Terms
     from tfdrlprune.structure.costs import multiply_adds
-    from tfdrlprune.structure.graph import Graph
+    from tfdrlprune.structure.graph import groups_of
 
     policy = teacher(options.teachers)
     recipe = tp.Recipe(sparsity=options.sparsity, granularity="unit")
     # A brick gives 1; the ball needs some steps for each.
     row, result = compressed(policy, NAME, breakout, recipe, Terms(bounds=(0.0, STEPS / 4)))
-    dense, small = (multiply_adds(Graph(each.model)) for each in (policy, result.policy))
+    dense, small = (multiply_adds(groups_of(each.model)) for each in (policy, result.policy))
     row["multiply_adds_removed"] = round(1 - small / dense, 4)
     columns = COLUMNS | {"multiply_adds_removed": "multiply-adds removed"}
     write("frontier_images", columns, [row], command="python benchmarks/frontier_images.py")

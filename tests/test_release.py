@@ -108,8 +108,8 @@ def workshop(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_code_templates_marker_and_licence_and_no_tests(built):
     names = set(zipfile.ZipFile(built.wheel).namelist())
     assert {
-        *("tfdrlprune/py.typed", "tfdrlprune/evidence/report.html"),
-        "tfdrlprune/evidence/report.md",
+        "tfdrlprune/py.typed",
+        *(f"tfdrlprune/evidence/report.{kind}" for kind in ("css", "html", "js", "md")),
     } <= names
     assert any(name.endswith("LICENSE") for name in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"tfdrlprune"}
