@@ -164,7 +164,7 @@ def _small(point: Point, dense: Any) -> tuple[Any, int]:
         return policy, trainable_parameters(policy)
     kind = "element" if point.method == "prune" else "unit"
     recipe = tp.Recipe(sparsity=1.0 - point.keep, granularity=kind, route=point.method)
-    settings = DistillationSettings.of(recipe)
+    settings = DistillationSettings.of(recipe, dense)
     classroom = Classroom(dense, point.env, None, settings, point.seed, lambda *_: None)
     found: Candidate = make(recipe, classroom)
     return found.policy, found.nonzero

@@ -16,7 +16,7 @@ from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.kernels import find_kernels
 from tfdrlprune.pruning.pruner import Pruner
 from tfdrlprune.pruning.updates import Schedule
-from tfdrlprune.recipe import Selection
+from tfdrlprune.recipe import Recipe, Selection
 from tfdrlprune.specs import ArraySpec, Head
 
 QUICK = DistillationSettings(rounds=3, steps=100, states=256, num_envs=8, selection_episodes=4)
@@ -314,3 +314,14 @@ def test_random_actions_are_as_frequent_as_asked(epsilon, share):
         assert floats.min() >= -2
         assert floats.max() <= 2
         assert floats.std() == pytest.approx(4 / 12**0.5, abs=0.1)
+
+
+def test_continuous_actions_get_longer_lessons_without_random_actions():
+    recipe = Recipe()
+    discrete = DistillationSettings.of(recipe, balancer())
+    assert (discrete.rounds, discrete.steps, discrete.epsilon) == (10, 400, 0.05)
+    teacher = continuous(Head("affine"), 0)
+    found = DistillationSettings.of(recipe, teacher)
+    assert (found.rounds, found.steps, found.epsilon) == (30, 1_000, 0.0)
+    asked = DistillationSettings.of(Recipe(distil_rounds=2, distil_steps=7), teacher)
+    assert (asked.rounds, asked.steps) == (2, 7)

@@ -21,6 +21,11 @@ def _option(default: Any, help_text: str, choices: tuple[str, ...] | None = None
     )
 
 
+def _count(help_text: str) -> Any:
+    """Returns a field that holds a number, or None for a default that the policy decides."""
+    return field(default=None, metadata={"help": help_text, "type": int, "in_compress": True})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Teaching:
     """How a trained policy becomes a small one.
@@ -35,8 +40,9 @@ class Teaching:
             for nothing.
         multiple_of: widths of smaller networks are rounded to multiples of it, such as 8 or 16.
         small_dense: whether a dense network of as many parameters is taught beside the result.
-        distil_rounds: of collecting states and training on all of them.
-        distil_steps: optimizer steps in a round.
+        distil_rounds: of collecting states and training on all of them; by default 10 for discrete
+            actions and 30 for continuous ones.
+        distil_steps: optimizer steps in a round; by default 400 and 1,000.
         distil_loss: see `DistillationSettings`.
         distil_temperature: of the softmax over scores, in units of the mean gap between them.
         distil_learning_rate: at the start.
@@ -50,8 +56,12 @@ class Teaching:
     further: str = _option("", "Also prune what is left: element=0.5 or block:1x16=0.9.")
     multiple_of: int = _option(1, "Round widths of smaller networks to multiples of this.")
     small_dense: bool = _option(False, "Also teach a dense network of as few parameters.")
-    distil_rounds: int = _option(10, "Rounds of collecting states and learning from all.")
-    distil_steps: int = _option(400, "Optimizer steps in a round.")
+    distil_rounds: int | None = _count(
+        "Rounds of collecting states and learning from all.  [default: 10; continuous actions: 30]"
+    )
+    distil_steps: int | None = _count(
+        "Optimizer steps in a round.  [default: 400; continuous actions: 1,000]"
+    )
     distil_loss: str = _option(
         "auto", "What is taught.", ("auto", *DISCRETE_LOSSES, *CONTINUOUS_LOSSES)
     )
@@ -66,9 +76,12 @@ class Teaching:
         check_choice("distil_loss", self.distil_loss, losses)
         parse_further(self.further)
         for name in ("multiple_of", "distil_rounds", "distil_steps"):
-            check_number(name, getattr(self, name), whole=True)
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is at least 1. Received: {getattr(self, name)!r}.")
+            value = getattr(self, name)
+            if value is None and name != "multiple_of":
+                continue
+            check_number(name, value, whole=True)
+            if value < 1:
+                raise ValueError(f"{name} is at least 1. Received: {value!r}.")
         check_number("distil_temperature", self.distil_temperature)
         if not self.distil_temperature > 0:
             raise ValueError(
