@@ -31,6 +31,7 @@ class Tensor:
         dtype: such as ``"float32"``; of a constant as it is stored.
         shape: with the batch axis of one.
         step: what one step of an integer stands for; None where the numbers are plain ones.
+        zero: the integer that stands for 0.
         low: the smallest number that a quantized tensor can hold, -infinity for a plain one.
         high: the largest, or infinity.
         value: float64, what a constant stands for; None of a tensor that is computed.
@@ -48,6 +49,7 @@ class Tensor:
     value: Array | None = None
     stored: Array | None = None
     scale: Array | None = None
+    zero: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +149,7 @@ def _tensor(reader: Reader, index: int) -> Tensor:
         return Tensor(name, dtype, shape, value=value, stored=stored, scale=steps)
     step, zero = float(scale[0]), int(held.quantization.zeroPoint[0])
     low, high = ((limit - zero) * step for limit in _RANGES[dtype])
-    return Tensor(name, dtype, shape, step, low, high, value, stored, steps)
+    return Tensor(name, dtype, shape, step, low, high, value, stored, steps, zero)
 
 
 def _node(reader: Reader, op: Any) -> Node:

@@ -47,7 +47,7 @@ def found(sums: Sums) -> list[str]:
     inputs = sums.kernel.inputs
     dtype = smallest_unsigned(inputs)
     kind, size = c_type(dtype), np.dtype(dtype).itemsize * (inputs + 1)
-    sums.program.local_bytes = max(sums.program.local_bytes, size)
+    sums.program.local(size)
     return [
         f"{kind} used[{inputs + 1}];",
         "int count = 0;",

@@ -80,7 +80,7 @@ def _along(sums: Sums, values: Array, names: list[str], source: str) -> list[str
 
 def _gathered(sums: Sums, at: Array, size: int) -> list[str]:
     """Returns lines that put the inputs that count behind each other."""
-    sums.program.local_bytes = max(sums.program.local_bytes, 4 * size)
+    sums.program.local(4 * size)
     lines = [f"    float packed[{size}] ALIGNED = {{0.0f}};"]
     if len(at) <= _LINES:
         return lines + [f"    packed[{n}] = x[{offset}];" for n, offset in enumerate(at)]

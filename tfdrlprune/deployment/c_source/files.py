@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tfdrlprune._version import __version__
 from tfdrlprune.deployment.artifact import MODEL_FILE, Manifest
 from tfdrlprune.deployment.c_source.elementwise import FAST_TANH
+from tfdrlprune.deployment.c_source.integers import quads
 from tfdrlprune.deployment.c_source.lanes import definitions
 from tfdrlprune.deployment.c_source.program import Place, Program
 from tfdrlprune.deployment.c_source.texts import c_type, indented
@@ -147,6 +148,7 @@ def source(
         "#if defined(__GNUC__)\n#define ALIGNED __attribute__((aligned(64)))\n"
         "#else\n#define ALIGNED\n#endif\n",
         definitions(program.used),
+        quads.definitions(program.helpers),
         FAST_TANH if "fast_tanh(" in "".join([*body, *program.functions]) else "",
         *program.constants,
         *program.functions,

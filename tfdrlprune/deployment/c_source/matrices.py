@@ -46,9 +46,14 @@ def convolution(program: Program, node: Node) -> None:
     """Writes CONV_2D; where it pads, its input is first copied into a border of zeros."""
     kernel = _kernel(program, node, lambda stored: stored.reshape(len(stored), -1).T)
     source, shape = spread(program, node, program.shape(node.inputs[1])[1:3])
-    height, width, depth = program.shape(node.inputs[1])[1:]
-    if depth != shape[3]:
+    if program.shape(node.inputs[1])[3] != shape[3]:
         raise unsupported(program.graph, node, " in groups of channels")
+    _layer(program, node, kernel, conv_window(program, node, shape), source)
+
+
+def conv_window(program: Program, node: Node, shape: Sequence[int]) -> Window:
+    """Returns the window of CONV_2D on an input of this shape, its border included."""
+    height, width, depth = program.shape(node.inputs[1])[1:]
     across = shape[2] * depth
     options = node.options
     at = None
@@ -57,7 +62,7 @@ def convolution(program: Program, node: Node) -> None:
         right = np.arange(width)[:, None] * options["dilationWFactor"] * depth
         at = (down + right + np.arange(depth)).ravel()
     _, rows, columns, _ = program.shape(node.output)
-    window = Window(
+    return Window(
         height,
         width * depth,
         across,
@@ -67,7 +72,6 @@ def convolution(program: Program, node: Node) -> None:
         options["strideW"] * depth,
         at,
     )
-    _layer(program, node, kernel, window, source)
 
 
 def spread(

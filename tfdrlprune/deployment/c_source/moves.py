@@ -12,7 +12,7 @@ import numpy as np
 
 from tfdrlprune.deployment.c_source import loops
 from tfdrlprune.deployment.c_source.program import Place, Program, unsupported
-from tfdrlprune.deployment.c_source.texts import number, smallest_unsigned
+from tfdrlprune.deployment.c_source.texts import smallest_unsigned
 from tfdrlprune.deployment.model_graph import Node
 from tfdrlprune.specs import Array
 
@@ -89,12 +89,12 @@ def _place_parts(
         begin += part[axis]
 
 
-def pad(program: Program, node: Node) -> None:
-    """Writes PAD and PADV2."""
+def pad(program: Program, node: Node, zero: float = 0.0) -> None:
+    """Writes PAD and PADV2; ``zero`` is what stands for 0 where nothing else is given."""
     amounts = program.graph.tensors[node.inputs[1]].value
     if amounts is None:
         raise unsupported(program.graph, node, " with a padding that is computed")
-    filler = program.scalar(node.inputs[2]) if len(node.inputs) > 2 else 0.0
+    filler = program.scalar(node.inputs[2]) if len(node.inputs) > 2 else zero
     shapes = program.shape(node.inputs[0]), program.shape(node.output)
     before, source = amounts.astype(int)[:, 0], program.place(node.inputs[0])
     surrounded(program, source, *shapes, before, filler or 0.0, program.new(node.output))
@@ -114,7 +114,11 @@ def surrounded(
     steps = loops.strides(wanted)
     offset = int(sum(int(n) * step for n, step in zip(before, steps, strict=True)))
     target = Place(out.name, out.offset + offset, out.buffer)
-    fill = [f"for (int i = 0; i < {size}; i++) {{", f"    {out.at('i')} = {number(filler)};", "}"]
+    fill = [
+        f"for (int i = 0; i < {size}; i++) {{",
+        f"    {out.at('i')} = {program.literal(filler)};",
+        "}",
+    ]
     program.step([*fill, *_copy(shape, steps, target, source)], out, source)
 
 

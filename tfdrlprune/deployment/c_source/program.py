@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
-from tfdrlprune.deployment.c_source.texts import array, indented
+from tfdrlprune.deployment.c_source.texts import array, indented, number
 from tfdrlprune.deployment.model_graph import Graph, Node
 from tfdrlprune.specs import Array
 
-# Buffers begin on cache lines and end on them: vectors of 16 may run beyond what is used.
+# In floats: buffers begin on cache lines and end on them, as vectors may run beyond what is used.
 LINE = 16
+# What buffers hold, and how many of it are as long as a float.
+_IN_A_FLOAT = {"float": 1, "uint8_t": 4}
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class LayerForm:
         weights: that are stored, zeros of blocks included.
         total: of the layer.
         dtype: of the weights.
+        sums: in which they are added up, "float32" or "int32".
     """
 
     layer: str
@@ -58,10 +63,12 @@ class LayerForm:
     weights: int
     total: int
     dtype: str
+    sums: str = "float32"
 
     def __str__(self) -> str:
         blocks = "" if self.form == "dense" else f" in blocks of {self.block} outputs"
-        return f"{self.form}, {self.weights} of {self.total} weights{blocks}, {self.dtype}"
+        sums = "" if self.sums == "float32" else f", sums in {self.sums}"
+        return f"{self.form}, {self.weights} of {self.total} weights{blocks}, {self.dtype}{sums}"
 
 
 @dataclass(frozen=True)
@@ -74,28 +81,53 @@ class _Step:
 class Program:
     """Collects a policy's C, step by step, in the order it runs.
 
+    Its tensors are floats. `whole` is this same program for rules that work on bytes: what is added
+    to one is added to both, but where tensors are, each knows for its own kind.
+
     Attributes:
         graph: that is written.
+        kind: C's type of what its buffers hold, ``"float"`` or ``"uint8_t"``.
         layers: how those with weights are computed.
         constants: definitions of arrays.
         functions: of C, before the one that runs the steps.
-        flash_bytes: of the constants.
         used: vectors that must be defined; see `lanes.definitions`.
-        local_bytes: of the stack that one of the functions takes for arrays of its own, at most.
+        helpers: functions on bytes that must be; see `quads.definitions`.
     """
 
     graph: Graph
+    kind: str = "float"
     layers: list[LayerForm] = field(default_factory=list)
     constants: list[str] = field(default_factory=list)
     functions: list[str] = field(default_factory=list)
-    flash_bytes: int = 0
     used: set[str] = field(default_factory=set)
-    local_bytes: int = 0
+    helpers: set[str] = field(default_factory=set)
     _places: dict[int, Place] = field(default_factory=dict)
     _sizes: list[int] = field(default_factory=list)
+    _kinds: list[str] = field(default_factory=list)
+    _locals: list[int] = field(default_factory=list)
+    _flash: list[int] = field(default_factory=list)
     _steps: list[_Step] = field(default_factory=list)
     _bodies: dict[str, str] = field(default_factory=dict)
     _known: dict[tuple[str, bytes], str] = field(default_factory=dict)
+
+    @cached_property
+    def whole(self) -> Program:
+        """This program for tensors of whole numbers: int8 with 128 added, so none is negative."""
+        return dataclasses.replace(self, kind="uint8_t", _places={})
+
+    @property
+    def flash_bytes(self) -> int:
+        """How many bytes the constants take."""
+        return sum(self._flash)
+
+    @property
+    def local_bytes(self) -> int:
+        """How much of the stack one of the functions takes for arrays of its own, at most."""
+        return max(self._locals, default=0)
+
+    def local(self, size_bytes: int) -> None:
+        """Says that a function has arrays of its own of that size."""
+        self._locals.append(size_bytes)
 
     def shape(self, index: int) -> tuple[int, ...]:
         """Returns a tensor's shape, with the batch axis of one."""
@@ -112,8 +144,23 @@ class Program:
             if value is None:
                 name = self.graph.tensors[index].name
                 raise ValueError(f"The tensor {name!r} is used before it is computed.")
-            self._places[index] = Place(self.constant("c", value.astype(np.float32)))
+            self._places[index] = Place(self.constant("c", self._held(index, value)))
         return self._places[index]
+
+    def _held(self, index: int, value: Array) -> Array:
+        """Returns a constant as buffers of this kind hold it."""
+        stored = self.graph.tensors[index].stored
+        if self.kind == "float" or stored is None:
+            return value.astype(np.float32)
+        return (stored.astype(np.int16) + 128).astype(np.uint8)
+
+    def has(self, index: int) -> bool:
+        """Tells whether a tensor is a constant, or was computed and is held in this kind."""
+        return index in self._places or self.graph.tensors[index].value is not None
+
+    def literal(self, value: float) -> str:
+        """Returns a number of this kind as C writes it."""
+        return number(value) if self.kind == "float" else str(int(value))
 
     def scalar(self, index: int) -> float | None:
         """Returns the number that a constant consists of; None for any other tensor."""
@@ -132,22 +179,32 @@ class Program:
 
     def scratch(self, size: int) -> Place:
         """Returns a new buffer of some numbers."""
-        self._sizes.append(-(-size // LINE) * LINE)
-        number = len(self._sizes) - 1
-        return Place(f"t{number}", 0, number)
+        self._sizes.append(-(-size // (LINE * _IN_A_FLOAT[self.kind])) * LINE)
+        self._kinds.append(self.kind)
+        at = len(self._sizes) - 1
+        return Place(f"t{at}", 0, at)
 
     def step(self, lines: Sequence[str], *places: Place) -> None:
         """Adds lines that read and write these places."""
         used = frozenset(place.buffer for place in places if place.buffer is not None)
         self._steps.append(_Step(tuple(lines), used))
 
-    def constant(self, name: str, values: Array) -> str:
-        """Returns the name of a constant array; equal ones are one."""
-        key = (values.dtype.name, values.tobytes())
+    def constant(self, name: str, values: Array, other: tuple[str, Array] | None = None) -> str:
+        """Returns the name of a constant array; equal ones are one.
+
+        Args:
+            name: with which its name begins.
+            values: of it.
+            other: what it is instead where a macro is defined: the macro, and values of that size.
+        """
+        key = (values.dtype.name, values.tobytes() + (other[1].tobytes() if other else b""))
         if key not in self._known:
-            self._known[key] = f"{name}{len(self._known)}"
-            self.constants.append(array(self._known[key], values))
-            self.flash_bytes += values.nbytes
+            self._known[key] = made = f"{name}{len(self._known)}"
+            text = array(made, values)
+            if other:
+                text = f"#if defined({other[0]})\n{array(made, other[1])}#else\n{text}#endif\n"
+            self.constants.append(text)
+            self._flash.append(values.nbytes)
         return self._known[key]
 
     def function(self, layer: LayerForm, lines: Sequence[str]) -> str:
@@ -158,7 +215,8 @@ class Program:
             self.layers.append(layer)
             self.functions.append(
                 f"/* {layer.layer}: {layer} */\n"
-                f"static void {name}(const float *restrict x, float *restrict y)\n{{\n{body}\n}}\n"
+                f"static void {name}(const {self.kind} *restrict x, {self.kind} *restrict y)\n"
+                f"{{\n{body}\n}}\n"
             )
         return self._bodies[body]
 
@@ -170,9 +228,12 @@ class Program:
         """
         spans = self._spans(kept)
         offsets, total = _packed(self._sizes, spans)
-        lines = [
-            f"float *const t{number} = arena + {offset};" for number, offset in offsets.items()
-        ]
+        lines = []
+        for at, offset in offsets.items():
+            kind = self._kinds[at]
+            cast = "" if kind == "float" else f"({kind} *)"
+            begin = f"{cast}(arena + {offset})" if cast else f"arena + {offset}"
+            lines.append(f"{kind} *const t{at} = {begin};")
         for each in self._steps:
             lines += each.lines
         return lines, total
@@ -181,8 +242,8 @@ class Program:
         """Returns the first and the last step of each buffer."""
         spans: dict[int, tuple[int, int]] = {}
         for at, each in enumerate(self._steps):
-            for number in each.buffers:
-                spans[number] = (spans.get(number, (at, at))[0], at)
+            for buffer in each.buffers:
+                spans[buffer] = (spans.get(buffer, (at, at))[0], at)
         for place in kept:
             if place.buffer is not None:
                 first = spans.get(place.buffer, (0, 0))[0]
@@ -196,8 +257,8 @@ def _packed(sizes: Sequence[int], spans: dict[int, tuple[int, int]]) -> tuple[di
     The largest first, each in the lowest gap that is free all its life.
     """
     offsets: dict[int, int] = {}
-    for number in sorted(spans, key=lambda n: (-sizes[n], n)):
-        first, last = spans[number]
+    for buffer in sorted(spans, key=lambda n: (-sizes[n], n)):
+        first, last = spans[buffer]
         taken = sorted(
             (offset, offset + sizes[other])
             for other, offset in offsets.items()
@@ -205,11 +266,11 @@ def _packed(sizes: Sequence[int], spans: dict[int, tuple[int, int]]) -> tuple[di
         )
         offset = 0
         for begin, end in taken:
-            if offset + sizes[number] <= begin:
+            if offset + sizes[buffer] <= begin:
                 break
             offset = max(offset, end)
-        offsets[number] = offset
-    total = max((offset + sizes[number] for number, offset in offsets.items()), default=LINE)
+        offsets[buffer] = offset
+    total = max((offset + sizes[buffer] for buffer, offset in offsets.items()), default=LINE)
     return dict(sorted(offsets.items())), total
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfdrlprune.deployment import model_graph
 from tfdrlprune.deployment.artifact import Manifest, signature_names
-from tfdrlprune.deployment.c_source import files
+from tfdrlprune.deployment.c_source import files, integers
 from tfdrlprune.deployment.c_source.files import Parameter, Result
 from tfdrlprune.deployment.c_source.program import LayerForm, Place, Program
 from tfdrlprune.deployment.c_source.rules import RULES, check_known
@@ -90,8 +90,9 @@ def generate(content: bytes, manifest: Manifest) -> CSource:
     """Returns the C of a model file.
 
     Args:
-        content: of ``policy.tflite``, in any precision. Kernels that it holds as int8 are int8 in
-            C, too; everything else is float.
+        content: of ``policy.tflite``, in any precision. What it computes in int8 is computed in
+            int8 and int32 in C, too. Kernels that it holds as int8 are int8 in C in any precision;
+            everything else is float.
         manifest: of its artifact.
 
     Raises:
@@ -106,7 +107,7 @@ def generate(content: bytes, manifest: Manifest) -> CSource:
         inputs.append(_state(program, manifest))
         state_size = inputs[-1].size
     for node in graph.nodes:
-        RULES[node.kind](program, node)
+        integers.write(program, node, RULES[node.kind])
     results = [_result(program, name) for name in ("outputs", "action")]
     if state_size:
         results.insert(0, _next_state(program, manifest, state_size))

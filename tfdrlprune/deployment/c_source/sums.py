@@ -142,29 +142,43 @@ class Sums:
         ]
 
     def points(self, body: list[str], pixels: int) -> list[str]:
-        """Returns loops over the points around a body that works on ``pixels`` of them at a time.
+        """Returns loops over the points around a body; see `over_points`."""
+        return over_points(self.window, self.kernel.outputs, body, pixels)
 
-        The last ones of a row are done twice where their number is no multiple.
-        """
-        window, outputs = self.window, self.kernel.outputs
-        if window.single:
-            return ["const float *const x0 = x;", "float *const y0 = y;", *body]
-        last = window.columns - pixels
-        lines = [
-            f"const float *const x0 = x + row * {window.down} + column * {window.right};",
-            f"float *const y0 = y + (row * {window.columns} + column) * {outputs};",
-        ]
-        for p in range(1, pixels):
-            lines.append(f"const float *const x{p} = x0 + {p * window.right};")
-            lines.append(f"float *const y{p} = y0 + {p * outputs};")
-        return [
-            f"for (int row = 0; row < {window.rows}; row++) {{",
-            f"    for (int c = 0; c < {window.columns}; c += {pixels}) {{",
-            f"        const int column = c < {last} ? c : {last};",
-            *indented([*lines, *body], 2),
-            "    }",
-            "}",
-        ]
+
+def over_points(
+    window: Window, outputs: int, body: list[str], pixels: int, kind: str = "float"
+) -> list[str]:
+    """Returns loops over the points around a body that works on ``pixels`` of them at a time.
+
+    The last ones of a row are done twice where their number is no multiple. Where there is one
+    point only, the body stands by itself.
+
+    Args:
+        window: on the input.
+        outputs: at a point.
+        body: reads from x0, x1, ... and writes to y0, y1, ...
+        pixels: how many of these.
+        kind: C's type of inputs and outputs.
+    """
+    if window.single:
+        return [f"const {kind} *const x0 = x;", f"{kind} *const y0 = y;", *body]
+    last = window.columns - pixels
+    lines = [
+        f"const {kind} *const x0 = x + row * {window.down} + column * {window.right};",
+        f"{kind} *const y0 = y + (row * {window.columns} + column) * {outputs};",
+    ]
+    for p in range(1, pixels):
+        lines.append(f"const {kind} *const x{p} = x0 + {p * window.right};")
+        lines.append(f"{kind} *const y{p} = y0 + {p * outputs};")
+    return [
+        f"for (int row = 0; row < {window.rows}; row++) {{",
+        f"    for (int c = 0; c < {window.columns}; c += {pixels}) {{",
+        f"        const int column = c < {last} ? c : {last};",
+        *indented([*lines, *body], 2),
+        "    }",
+        "}",
+    ]
 
 
 def packed(blocks: Array) -> Array:

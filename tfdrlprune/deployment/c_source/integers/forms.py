@@ -1,0 +1,238 @@
+"""The forms of a layer on bytes: dense, block-sparse, line by line, and dot products.
+
+Each is the body of a function from x to y. Sums of up to 64 outputs are kept at a time, and scaled
+together: that many bytes are a vector, and a microcontroller has the room.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfdrlprune.deployment.c_source.integers.layer import Form, Layer, in_runs, quads
+from tfdrlprune.deployment.c_source.integers.quads import QUAD, WIDE
+from tfdrlprune.deployment.c_source.program import Program
+from tfdrlprune.deployment.c_source.sums import over_points
+from tfdrlprune.deployment.c_source.texts import indented, smallest_unsigned
+from tfdrlprune.specs import Array
+
+# Tiles of sixteen outputs at a time.
+_TILES = 4
+# Of a narrow end's weights so few that count that the inputs of these are put together first.
+_FEWER = 0.4
+
+
+class Writer:
+    """Writes a layer's lines.
+
+    Attributes:
+        program: of bytes, that constants are added to.
+        layer: that is written.
+        stored: weights that were written down.
+    """
+
+    def __init__(self, program: Program, layer: Layer) -> None:
+        self.program, self.layer, self.stored = program, layer, 0
+
+    def lines(self, form: Form) -> list[str]:
+        """Returns the body of the layer's function."""
+        body: list[str] = []
+        if not self.layer.tiled:
+            pass
+        elif form.kind == "dense":
+            body = self._dense()
+        elif form.kind == "unrolled":
+            body = self._unrolled()
+        else:
+            body = self._sparse(form.runs)
+        if self.layer.dotted:
+            body += self._dots()
+        return body
+
+    def _weights(self, values: Array) -> str:
+        self.stored += values.size
+        return self.program.constant("w", np.ascontiguousarray(values))
+
+    def _constants(self) -> tuple[str, str]:
+        """Returns the names of the tiled outputs' biases and scales."""
+        layer = self.layer
+        sums = layer.weights.sum(axis=0, dtype=np.int32)
+        signed = layer.filled(layer.bias + 128 * sums)
+        bias = self.program.constant("b", layer.filled(layer.bias), ("SIGNED_QUADS", signed))
+        return bias, self.program.constant("q", layer.filled(layer.scale))
+
+    def _groups(self) -> list[tuple[int, int, int]]:
+        """Returns loops over groups of tiles: the first tile, groups, and tiles in each."""
+        tiles = -(-self.layer.tiled // WIDE)
+        full, rest = divmod(tiles, _TILES)
+        found = [(0, full, _TILES)] if full else []
+        return found + ([(full * _TILES, 1, rest)] if rest else [])
+
+    def _around(self, group: tuple[int, int, int], body: list[str]) -> list[str]:
+        """Returns the loop over groups and points around what leaves its sums in s."""
+        first, count, tiles = group
+        layer = self.layer
+        self.program.helpers.update(("take16", "rounded", "give"))
+        self.program.local(4 * WIDE * _TILES)
+        _, scale = self._constants()
+        size = tiles * WIDE
+        # Beyond a single point's outputs its buffer goes on to the end of a cache line.
+        written = size if layer.window.single else min(size, layer.tiled - first * WIDE)
+        at = f"{first * WIDE} + g * {size}" if first else f"g * {size}"
+        give = f"give(y0 + {at}, s, {scale} + {at}, {written}, {layer.rounding});"
+        inner = [f"int32_t s[{size}] ALIGNED;", *body, give]
+        lines = over_points(layer.window, layer.outputs, inner, 1, "uint8_t")
+        return [f"for (int g = 0; g < {count}; g++) {{", *indented(lines), "}"]
+
+    def _dense(self) -> list[str]:
+        bias, _ = self._constants()
+        values = in_runs(self.layer.tiles(), self.layer.window)
+        lines = []
+        for group in self._groups():
+            first, count, tiles = group
+            part = values[first : first + count * tiles]
+            part = part.reshape(count, tiles, -1, QUAD, WIDE).transpose(0, 2, 1, 4, 3)
+            weights = self._weights(part)
+            body = [f"const int8_t *w = {weights} + g * {part[0].size};"]
+            names = [f"a{t}" for t in range(tiles)]
+            for t, name in enumerate(names):
+                at = f"{(first + t) * WIDE} + g * {tiles * WIDE}"
+                body += [f"sums16 {name};", f"begin16(&{name}, {bias} + {at});"]
+            body += self._inputs(names)
+            body += [f"end16(s + {t * WIDE}, &{name});" for t, name in enumerate(names)]
+            lines += self._around(group, body)
+        return lines
+
+    def _inputs(self, names: list[str]) -> list[str]:
+        """Returns the loops over the inputs of a dense layer."""
+        window = self.layer.window
+        step = len(names) * WIDE * QUAD
+        whole, tail = divmod(window.length, QUAD)
+        takes = [
+            f"take16(&{name}, w + {t * WIDE * QUAD}, v);" if t else f"take16(&{name}, w, v);"
+            for t, name in enumerate(names)
+        ]
+        run = "x0 + r" if window.runs > 1 else "x0"
+        lines = []
+        if whole:
+            self.program.helpers.add("quad_at")
+            lines += [
+                f"for (int i = 0; i < {whole * QUAD}; i += {QUAD}, w += {step}) {{",
+                f"    const quad v = quad_at({run} + i);",
+                *indented(takes),
+                "}",
+            ]
+        if tail:
+            value = f"quad_at({run} + {window.length - QUAD})"
+            if not whole:
+                self.program.helpers.add("quad_of")
+                at = [f"({run})[{n}]" if n < tail else "0" for n in range(QUAD)]
+                value = f"quad_of({', '.join(at)})"
+            lines += [
+                "{",
+                f"    const quad v = {value};",
+                *indented(takes),
+                f"    w += {step};",
+                "}",
+            ]
+        if window.runs == 1:
+            return lines
+        last = window.runs * window.gap
+        return [f"for (int r = 0; r < {last}; r += {window.gap}) {{", *indented(lines), "}"]
+
+    def _sparse(self, runs: bool) -> list[str]:
+        """Returns loops over the quads that are not zero."""
+        mean = np.diff(quads(self.layer, runs).starts).mean()
+        # Two sums side by side, of which none waits for the other.
+        pairs = 2 if mean >= 4 else 1
+        found = quads(self.layer, runs, pairs)
+        weights, table = self._weights(found.values), self._table(found.offsets)
+        starts = self._table(found.starts)
+        each = WIDE * QUAD
+        inner = []
+        for n in range(pairs):
+            at = [f"{table}[{QUAD} * n + {QUAD * n + k}]" for k in range(QUAD)]
+            value = self._quad([f"{table}[n + {n}]"] if runs else at, runs)
+            name = ("a", "b")[n]
+            inner.append(f"take16(&{name}, {weights} + {each} * n + {each * n}, {value});")
+        lines = []
+        for group in self._groups():
+            body = self._tile("tile", inner, pairs, f"{starts}[tile]", f"{starts}[tile + 1]")
+            first, _, tiles = group
+            tile = f"const int tile = {first} + {tiles} * g + t;"
+            body = [
+                f"for (int t = 0; t < {tiles}; t++) {{",
+                *indented([tile, *body, f"end16(s + {WIDE} * t, &a);"]),
+                "}",
+            ]
+            lines += self._around(group, body)
+        return lines
+
+    def _tile(self, tile: str, inner: list[str], pairs: int, begin: str, end: str) -> list[str]:
+        """Returns the lines that sum up one tile into ``a``."""
+        bias, _ = self._constants()
+        start = ["sums16 a;", f"begin16(&a, {bias} + {WIDE} * {tile});"]
+        loop = [f"for (int n = {begin}; n < {end}; n += {pairs}) {{", *indented(inner), "}"]
+        if pairs == 1:
+            return [*start, *loop]
+        self.program.helpers.add("join16")
+        return [*start, "sums16 b;", "clear16(&b);", *loop, "join16(&a, &b);"]
+
+    def _quad(self, offsets: list[str], runs: bool) -> str:
+        """Returns the C of four inputs: behind each other from one place on, or at four places."""
+        self.program.helpers.add("quad_at" if runs else "quad_of")
+        if runs:
+            return f"quad_at(x0 + {offsets[0]})"
+        return f"quad_of({', '.join(f'x0[{offset}]' for offset in offsets)})"
+
+    def _unrolled(self) -> list[str]:
+        """Returns a line for each quad that is not zero, for a layer with one point."""
+        found = quads(self.layer, runs=False)
+        weights, (bias, _) = self._weights(found.values), self._constants()
+        lines = []
+        for first, count, tiles in self._groups():
+            for begin in range(first, first + count * tiles, tiles):
+                body = []
+                for t in range(tiles):
+                    tile = begin + t
+                    body += ["{", "    sums16 a;", f"    begin16(&a, {bias} + {WIDE * tile});"]
+                    for n in range(found.starts[tile], found.starts[tile + 1]):
+                        value = self._quad([str(offset) for offset in found.offsets[n]], False)
+                        body.append(f"    take16(&a, {weights} + {WIDE * QUAD * n}, {value});")
+                    body += [f"    end16(s + {WIDE * t}, &a);", "}"]
+                lines += self._around((begin, 1, tiles), body)
+        return lines
+
+    def _dots(self) -> list[str]:
+        """Returns the lines of the last outputs: dot products, which compilers know how to do."""
+        layer, begin = self.layer, self.layer.tiled
+        values, source, lines = layer.weights[:, begin:], "x", ["{"]
+        used = np.flatnonzero(values.any(axis=1))
+        if len(used) * (layer.dotted + 2) < _FEWER * values.size:
+            used = used if len(used) else np.array([0])
+            values, source = values[used], "packed"
+            self.program.local(len(used))
+            table = self._table(layer.window.offsets()[used])
+            lines += [
+                f"    uint8_t packed[{len(used)}];",
+                f"    for (int i = 0; i < {len(used)}; i++) {{",
+                f"        packed[i] = x[{table}[i]];",
+                "    }",
+            ]
+        size, names = len(values), [f"d{n}" for n in range(layer.dotted)]
+        weights = self._weights(values.T)
+        bias = self.program.constant("b", layer.bias[begin:])
+        scale = self.program.constant("q", layer.scale[begin:])
+        self.program.helpers.update(("rounded", "give"))
+        lines += [f"    int32_t {name} = {bias}[{n}];" for n, name in enumerate(names)]
+        lines.append(f"    for (int i = 0; i < {size}; i++) {{")
+        for n, name in enumerate(names):
+            at = f"{n * size} + i" if n else "i"
+            lines.append(f"        {name} += {source}[i] * {weights}[{at}];")
+        lines.append("    }")
+        lines.append(f"    const int32_t s[{len(names)}] = {{{', '.join(names)}}};")
+        give = f"give(y + {begin}, s, {scale}, {len(names)}, {layer.rounding});"
+        return [*lines, f"    {give}", "}"]
+
+    def _table(self, values: Array) -> str:
+        kind = smallest_unsigned(int(values.max()))
+        return self.program.constant("at", np.ascontiguousarray(values.astype(kind)))

@@ -1,0 +1,182 @@
+"""A layer of int8 weights on bytes: its numbers, and how many cycles each of its forms takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfdrlprune.deployment.c_source.integers.quads import QUAD, WIDE
+from tfdrlprune.deployment.c_source.integers.scales import Rounding
+from tfdrlprune.deployment.c_source.sums import Window
+from tfdrlprune.specs import Array
+
+# Cycles of a processor with a product of bytes: for a quad in a dense loop, for one whose inputs
+# are behind each other, and for one whose inputs are fetched one by one.
+_DENSE, _RUN, _FETCHED = 1.0, 1.4, 3.2
+# Of these many are lines of code rather than a loop.
+_UNROLLED = 64
+# Cycles for the end of sixteen sums.
+_END = 6.0
+# Bytes a cycle from beyond the first cache.
+_BANDWIDTH, _FIRST_CACHE = 30.0, 32 << 10
+# A narrow end is dot products of its outputs, rather than sixteen sums of which few are used.
+_NARROW, _LONG = 8, 32
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Weights of one layer, and what becomes of its sums.
+
+    Attributes:
+        weights: int8 [inputs, outputs].
+        bias: int32 [outputs], for inputs that are bytes: what their zero adds is taken out.
+        scale: float32 [outputs], of a sum in steps of the output.
+        rounding: of the output.
+        window: on the input.
+    """
+
+    weights: Array
+    bias: Array
+    scale: Array
+    rounding: Rounding
+    window: Window
+
+    @property
+    def inputs(self) -> int:
+        """How many numbers a sum takes in."""
+        return int(self.weights.shape[0])
+
+    @property
+    def outputs(self) -> int:
+        """How many sums there are at a point."""
+        return int(self.weights.shape[1])
+
+    @property
+    def dotted(self) -> int:
+        """How many of the last outputs are dot products, in whatever form the others are."""
+        rest = self.outputs % WIDE
+        window = self.window
+        fits = rest <= _NARROW and self.inputs >= _LONG and window.single and window.plain
+        return rest if fits else 0
+
+    @property
+    def tiled(self) -> int:
+        """How many of the first outputs are summed up side by side."""
+        return self.outputs - self.dotted
+
+    def tiles(self) -> Array:
+        """Returns the weights of these as [tiles, inputs, 16], zeros where there are no outputs."""
+        count = -(-self.tiled // WIDE)
+        full = np.zeros((self.inputs, count * WIDE), np.int8)
+        full[:, : self.tiled] = self.weights[:, : self.tiled]
+        return np.ascontiguousarray(full.reshape(self.inputs, count, WIDE).transpose(1, 0, 2))
+
+    def filled(self, values: Array) -> Array:
+        """Returns biases or scales of the tiled outputs, filled up with zeros to whole tiles."""
+        missing = -self.tiled % WIDE
+        return np.pad(values[: self.tiled], (0, missing))
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the tiles of a layer are computed.
+
+    Attributes:
+        kind: "unrolled", "block-sparse" or "dense".
+        runs: whether the inputs of a quad lie behind each other; always in a dense form.
+    """
+
+    kind: str
+    runs: bool
+
+
+def choose(layer: Layer) -> Form:
+    """Returns the form with the fewest cycles; the costs are rough, see `kernels`."""
+    tiles, window = layer.tiles(), layer.window
+    if not layer.tiled:
+        return Form("dense", True)
+    used = tiles.any(axis=2)
+    fetched = int(sum(-(-int(row.sum()) // QUAD) for row in used))
+    ends = len(tiles) * _END
+    costs = {Form("block-sparse", False): _cycles(fetched, _FETCHED) + ends}
+    if fetched <= _UNROLLED and window.single:
+        costs[Form("unrolled", False)] = fetched * _FETCHED + ends / 2
+    if window.at is None and window.length >= QUAD:
+        runs = int(in_runs(used, window).any(axis=2).sum())
+        costs[Form("block-sparse", True)] = _cycles(runs, _RUN) + ends
+    if window.at is None:
+        dense = len(tiles) * window.runs * -(-window.length // QUAD)
+        costs[Form("dense", True)] = _cycles(dense, _DENSE) + ends / 2
+    return min(costs, key=lambda form: costs[form])
+
+
+def in_runs(values: Array, window: Window) -> Array:
+    """Returns [tiles, inputs, ...] as [tiles, quads, 4, ...], the quads of each run for itself.
+
+    Where a run is no multiple of four, its last quad begins earlier, so that nothing behind the run
+    is read; what the quad before has taken in, it has zeros for.
+    """
+    count, _, *rest = values.shape
+    split = values.reshape(count, window.runs, window.length, *rest)
+    whole, tail = divmod(window.length, QUAD)
+    quads = split[:, :, : whole * QUAD].reshape(count, window.runs, whole, QUAD, *rest)
+    if tail:
+        last = np.zeros((count, window.runs, 1, QUAD, *rest), values.dtype)
+        at = slice(QUAD - tail, None) if whole else slice(0, tail)
+        last[:, :, 0, at] = split[:, :, whole * QUAD :]
+        quads = np.concatenate([quads, last], axis=2)
+    return quads.reshape(count, -1, QUAD, *rest)
+
+
+def run_offsets(window: Window) -> Array:
+    """Returns where each quad of `in_runs` begins, counted from the point."""
+    starts = np.arange(0, window.length, QUAD)
+    starts = np.minimum(starts, max(0, window.length - QUAD))
+    return np.asarray((np.arange(window.runs)[:, None] * window.gap + starts).ravel())
+
+
+def _cycles(quads: int, each: float) -> float:
+    stored = quads * WIDE * QUAD
+    return max(quads * each, stored / _BANDWIDTH if stored > _FIRST_CACHE else 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Quads:
+    """The quads of a layer that are not zero, tile by tile.
+
+    Attributes:
+        values: int8 [quads, 16, 4].
+        offsets: where its inputs are, counted from the point: [quads], where they lie behind each
+            other, or [quads, 4].
+        starts: of each tile's quads, and the end of the last one's.
+    """
+
+    values: Array
+    offsets: Array
+    starts: Array
+
+
+def quads(layer: Layer, runs: bool, multiple: int = 1) -> Quads:
+    """Returns the quads that are not zero; each tile's are filled up to a multiple with zeros."""
+    tiles, window = layer.tiles(), layer.window
+    values: list[Array] = []
+    offsets: list[Array] = []
+    starts = [0]
+    for tile in tiles:
+        used = np.flatnonzero(tile.any(axis=1))
+        if runs:
+            blocks = in_runs(tile[None], window)[0]
+            kept = np.flatnonzero(blocks.any(axis=(1, 2)))
+            blocks, at = blocks[kept], run_offsets(window)[kept]
+        else:
+            missing = -len(used) % QUAD
+            blocks = np.pad(tile[used], ((0, missing), (0, 0))).reshape(-1, QUAD, WIDE)
+            at = np.pad(window.offsets()[used], (0, missing)).reshape(-1, QUAD)
+        missing = -len(blocks) % multiple
+        if not len(blocks) and len(starts) == len(tiles) and not values:
+            missing = multiple  # C has no empty arrays
+        values.append(np.pad(blocks, ((0, missing), (0, 0), (0, 0))).swapaxes(1, 2))
+        offsets.append(np.pad(at, ((0, missing), *[(0, 0)] * (at.ndim - 1))))
+        starts.append(starts[-1] + len(blocks) + missing)
+    return Quads(np.concatenate(values), np.concatenate(offsets), np.array(starts))
