@@ -21,7 +21,7 @@ _END = 6.0
 # Bytes a cycle from beyond the first cache.
 _BANDWIDTH, _FIRST_CACHE = 30.0, 32 << 10
 # A narrow end is dot products of its outputs, rather than sixteen sums of which few are used.
-_NARROW, _LONG = 8, 32
+_NARROW, _LONG = 8, 16
 
 
 @dataclass(frozen=True, eq=False)
