@@ -12,7 +12,7 @@ import numpy as np
 
 from tfdrlprune.deployment import c_compiler
 from tfdrlprune.deployment.artifact import Manifest, Parameters, Sparsity
-from tfdrlprune.deployment.c_source import files
+from tfdrlprune.deployment.c_source import files, integers
 from tfdrlprune.deployment.c_source.files import Parameter, Result
 from tfdrlprune.deployment.c_source.program import LayerForm, Place, Program
 from tfdrlprune.deployment.c_source.rules import RULES
@@ -74,13 +74,33 @@ def run(
     outputs = tuple(range(len(tensors), len(tensors) + len(shapes)))
     tensors += [Tensor("model/layer/out", "float32", each) for each in shapes]
     node = Node(kind, tuple(numbers), outputs, activation, options or {})
-    graph = Graph(tuple(tensors), (node,), {}, {})
+    return run_graph(Graph(tuple(tensors), (node,), {}, {}), given, outputs[0], flags)
+
+
+def int8(shape: Sequence[int], step: float, zero: int) -> Tensor:
+    """Returns an int8 tensor that is computed."""
+    low, high = (-128 - zero) * step, (127 - zero) * step
+    return Tensor("x", "int8", tuple(shape), step, low, high, scale=np.array([step]), zero=zero)
+
+
+def run_graph(
+    graph: Graph, given: Sequence[tuple[int, Any]], result: int, flags: Sequence[str] = STRICT
+) -> tuple[Any, list[LayerForm]]:
+    """Returns a tensor of a graph that is run as C, and the forms of its layers.
+
+    Args:
+        graph: of float inputs and a float result.
+        given: tensors and their float32 values.
+        result: the tensor.
+        flags: of the compiler.
+    """
     program = Program(graph)
     parameters = [Parameter(f"x{n}", "float32", array.size, "") for n, array in given]
     for index, _ in given:
         program.put(index, Place(f"x{index}"))
-    RULES[kind](program, node)
-    place, size = program.place(outputs[0]), program.size(outputs[0])
+    for node in graph.nodes:
+        integers.write(program, node, RULES[node.kind])
+    place, size = program.place(result), program.size(result)
     if place.buffer is None:
         own = program.scratch(size)
         program.step([f"for (int i = 0; i < {size}; i++) {own.at('i')} = {place.at('i')};"], own)
@@ -95,4 +115,4 @@ def run(
         arrays = [array for _, array in given] + [out]
         held.policy_outputs(*(ctypes.c_void_p(array.ctypes.data) for array in arrays))
     assert (out[size:] == 7e7).all(), "C wrote behind its output"
-    return out[:size].reshape(shapes[0]), program.layers
+    return out[:size].reshape(graph.tensors[result].shape), program.layers

@@ -19,7 +19,7 @@ from tfdrlprune.deployment.converter import convert
 from tfdrlprune.deployment.unrolling import unrolled
 from tfdrlprune.policies.drawing import draw
 from tfdrlprune.policies.form import Policy
-from tfdrlprune.specs import Array, flatten
+from tfdrlprune.specs import Array, flatten, pack_like
 
 _COMPARED = 10_000
 # Steps of one episode of a recurrent policy, whose roundings add up.
@@ -29,6 +29,8 @@ _MOST_NUMBERS = 30_000_000
 _VECTORS, _VECTOR_NUMBERS = 64, 100_000
 # Another processor, or no fused multiplication: the same sums, rounded otherwise.
 _TOLERANCE = 1e-5
+# A few of the last digits of a float.
+_LAST_DIGITS = 2.0**-21
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,9 @@ def write_c(
     comparison = compare(policy, compiled, seen, recorded=recorded)
     check(policy, comparison, manifest.precision, seen)
     wanted = (comparison.outputs, comparison.actions)
+    steady = _steady(policy, compiled, seen, comparison.outputs)
     return CExport(
-        {**source.files, TEST_FILE: _test(manifest, source, seen, wanted)},
+        {**source.files, TEST_FILE: _test(manifest, source, seen, wanted, steady)},
         source.layers,
         source.flash_bytes,
         source.stack_bytes,
@@ -133,7 +136,27 @@ def _without_compiler(
     some = [leaf[:_VECTORS] for leaf in seen]
     outputs = policy.batch_outputs(some)
     actions = policy.head.action(outputs, policy.action_spec)
-    return {TEST_FILE: _test(manifest, source, some, (outputs, actions))}
+    everywhere = np.ones(len(outputs), bool)
+    return {TEST_FILE: _test(manifest, source, some, (outputs, actions), everywhere)}
+
+
+def _steady(policy: Policy, compiled: runtime.Policy, seen: list[Array], outputs: Array) -> Array:
+    """Returns which outputs stay when observations change by less than any sensor could tell.
+
+    Another processor may round a normalised observation otherwise in its last digit. Where that
+    lies in the middle of two bytes of int8, it becomes another byte, and that is no error.
+    """
+    steady = np.ones(len(outputs), bool)
+    if compiled.manifest.precision == "int8":
+        for factor in (1 - _LAST_DIGITS, 1 + _LAST_DIGITS):
+            moved = [
+                leaf * np.float32(factor) if leaf.dtype == np.float32 else leaf for leaf in seen
+            ]
+            compiled.reset()
+            made = compiled.outputs(pack_like(policy.observation_spec, moved))
+            steady &= np.all(made == outputs, axis=1)
+        compiled.reset()
+    return steady
 
 
 def _test(
@@ -141,19 +164,24 @@ def _test(
     source: CSource,
     seen: list[Array],
     wanted: tuple[Array, Array],
+    usable: Array,
 ) -> bytes:
+    """Returns the test program for some of the observations at which it is ``usable``."""
     outputs, actions = wanted
     tolerance = _TOLERANCE * max(1.0, float(np.abs(outputs).max()))
     action_tolerance = 0.0
-    rows = np.arange(len(outputs))
     if manifest.head.kind == "argmax":
-        # Where two scores are equal to rounding, another processor may choose the other one.
+        # Where two scores are equal to rounding, another processor may choose the other one; of
+        # two equal integers all choose the first.
         best = np.sort(outputs, axis=1)
-        clear = best[:, -1] - best[:, -2] > 4 * tolerance if best.shape[1] > 1 else rows >= 0
-        # An episode has no gaps: it ends before the first such step.
-        rows = np.arange(np.argmin([*clear, False])) if manifest.state else rows[clear]
+        if best.shape[1] > 1:
+            gap = best[:, -1] - best[:, -2]
+            tie = (gap == 0) & (manifest.precision == "int8")
+            usable = usable & ((gap > 4 * tolerance) | tie)
     else:
         action_tolerance = 2 * _TOLERANCE * max(1.0, float(np.abs(actions).max()))
+    # An episode has no gaps: it ends before the first step that is of no use.
+    rows = np.arange(np.argmin([*usable, False])) if manifest.state else np.flatnonzero(usable)
     numbers = sum(leaf[0].size for leaf in seen)
     count = min(_VECTORS, max(4, _VECTOR_NUMBERS // numbers), len(rows))
     rows = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfdrlprune.deployment.c_source.integers.layer import Form, Layer, in_runs, quads
+from tfdrlprune.deployment.c_source.integers.layer import Form, Layer, in_runs, quads, together
 from tfdrlprune.deployment.c_source.integers.quads import QUAD, WIDE
 from tfdrlprune.deployment.c_source.program import Program
 from tfdrlprune.deployment.c_source.sums import over_points
@@ -17,6 +17,8 @@ from tfdrlprune.specs import Array
 
 # Tiles of sixteen outputs at a time.
 _TILES = 4
+# Zeros that tiles of a sparse layer get to be as long as their neighbours, at most.
+_UNEVEN = 1.3
 # Of a narrow end's weights so few that count that the inputs of these are put together first.
 _FEWER = 0.4
 
@@ -94,10 +96,7 @@ class Writer:
             weights = self._weights(part)
             body = [f"const int8_t *w = {weights} + g * {part[0].size};"]
             names = [f"a{t}" for t in range(tiles)]
-            for t, name in enumerate(names):
-                at = f"{(first + t) * WIDE} + g * {tiles * WIDE}"
-                body += [f"sums16 {name};", f"begin16(&{name}, {bias} + {at});"]
-            body += self._inputs(names)
+            body += self._begin(names, bias, first) + self._inputs(names)
             body += [f"end16(s + {t * WIDE}, &{name});" for t, name in enumerate(names)]
             lines += self._around(group, body)
         return lines
@@ -140,45 +139,44 @@ class Writer:
         return [f"for (int r = 0; r < {last}; r += {window.gap}) {{", *indented(lines), "}"]
 
     def _sparse(self, runs: bool) -> list[str]:
-        """Returns loops over the quads that are not zero."""
-        mean = np.diff(quads(self.layer, runs).starts).mean()
-        # Two sums side by side, of which none waits for the other.
-        pairs = 2 if mean >= 4 else 1
-        found = quads(self.layer, runs, pairs)
-        weights, table = self._weights(found.values), self._table(found.offsets)
-        starts = self._table(found.starts)
-        each = WIDE * QUAD
-        inner = []
-        for n in range(pairs):
-            at = [f"{table}[{QUAD} * n + {QUAD * n + k}]" for k in range(QUAD)]
-            value = self._quad([f"{table}[n + {n}]"] if runs else at, runs)
-            name = ("a", "b")[n]
-            inner.append(f"take16(&{name}, {weights} + {each} * n + {each * n}, {value});")
+        """Returns loops over the quads that are not zero, those of some tiles at a time."""
+        found, (bias, _) = quads(self.layer, runs), self._constants()
+        groups = self._groups()
+        counts = [len(part) for part in found.values]
+        rows = sum(len(together(found.some(f, f + n * t), t)[0]) * t for f, n, t in groups)
+        if rows > _UNEVEN * sum(counts):
+            groups = [(0, len(counts), 1)]
         lines = []
-        for group in self._groups():
-            body = self._tile("tile", inner, pairs, f"{starts}[tile]", f"{starts}[tile + 1]")
-            first, _, tiles = group
-            tile = f"const int tile = {first} + {tiles} * g + t;"
-            body = [
-                f"for (int t = 0; t < {tiles}; t++) {{",
-                *indented([tile, *body, f"end16(s + {WIDE} * t, &a);"]),
-                "}",
-            ]
-            lines += self._around(group, body)
+        for first, count, tiles in groups:
+            values, offsets, starts = together(found.some(first, first + count * tiles), tiles)
+            weights, table, begins = (
+                self._weights(values),
+                self._table(offsets),
+                self._table(starts),
+            )
+            names, takes, each = [f"a{t}" for t in range(tiles)], [], offsets[0].size
+            for t, name in enumerate(names):
+                at = [f"{table}[{each} * n + {n}]" for n in range(each)]
+                value = self._quad(at[each // tiles * t : each // tiles * (t + 1)])
+                w = f"{weights} + {WIDE * QUAD * tiles} * n + {WIDE * QUAD * t}"
+                takes.append(f"take16(&{name}, {w}, {value});")
+            body = self._begin(names, bias, first)
+            body += [f"for (int n = {begins}[g]; n < {begins}[g + 1]; n++) {{", *indented(takes)]
+            body += ["}", *(f"end16(s + {WIDE * t}, &{name});" for t, name in enumerate(names))]
+            lines += self._around((first, count, tiles), body)
         return lines
 
-    def _tile(self, tile: str, inner: list[str], pairs: int, begin: str, end: str) -> list[str]:
-        """Returns the lines that sum up one tile into ``a``."""
-        bias, _ = self._constants()
-        start = ["sums16 a;", f"begin16(&a, {bias} + {WIDE} * {tile});"]
-        loop = [f"for (int n = {begin}; n < {end}; n += {pairs}) {{", *indented(inner), "}"]
-        if pairs == 1:
-            return [*start, *loop]
-        self.program.helpers.add("join16")
-        return [*start, "sums16 b;", "clear16(&b);", *loop, "join16(&a, &b);"]
+    def _begin(self, names: list[str], bias: str, first: int) -> list[str]:
+        """Returns the lines with which the sums of a group of tiles begin."""
+        lines = []
+        for t, name in enumerate(names):
+            at = f"{(first + t) * WIDE} + g * {len(names) * WIDE}"
+            lines += [f"sums16 {name};", f"begin16(&{name}, {bias} + {at});"]
+        return lines
 
-    def _quad(self, offsets: list[str], runs: bool) -> str:
+    def _quad(self, offsets: list[str]) -> str:
         """Returns the C of four inputs: behind each other from one place on, or at four places."""
+        runs = len(offsets) == 1
         self.program.helpers.add("quad_at" if runs else "quad_of")
         if runs:
             return f"quad_at(x0 + {offsets[0]})"
@@ -186,18 +184,20 @@ class Writer:
 
     def _unrolled(self) -> list[str]:
         """Returns a line for each quad that is not zero, for a layer with one point."""
-        found = quads(self.layer, runs=False)
-        weights, (bias, _) = self._weights(found.values), self._constants()
+        found, (bias, _) = quads(self.layer, runs=False), self._constants()
+        everything = together(found, 1)[0] if not sum(map(len, found.values)) else found.values
+        weights, n = self._weights(np.concatenate(everything)), 0
         lines = []
         for first, count, tiles in self._groups():
             for begin in range(first, first + count * tiles, tiles):
                 body = []
                 for t in range(tiles):
-                    tile = begin + t
-                    body += ["{", "    sums16 a;", f"    begin16(&a, {bias} + {WIDE * tile});"]
-                    for n in range(found.starts[tile], found.starts[tile + 1]):
-                        value = self._quad([str(offset) for offset in found.offsets[n]], False)
+                    body += ["{", "    sums16 a;"]
+                    body.append(f"    begin16(&a, {bias} + {WIDE * (begin + t)});")
+                    for offsets in found.offsets[begin + t]:
+                        value = self._quad([str(offset) for offset in offsets])
                         body.append(f"    take16(&a, {weights} + {WIDE * QUAD * n}, {value});")
+                        n += 1
                     body += [f"    end16(s + {WIDE * t}, &a);", "}"]
                 lines += self._around((begin, 1, tiles), body)
         return lines

@@ -96,8 +96,8 @@ def choose(layer: Layer) -> Form:
     tiles, window = layer.tiles(), layer.window
     if not layer.tiled:
         return Form("dense", True)
-    used = tiles.any(axis=2)
-    fetched = int(sum(-(-int(row.sum()) // QUAD) for row in used))
+    used: Array = np.any(tiles, axis=2)
+    fetched = int((-(-np.count_nonzero(used, axis=1) // QUAD)).sum())
     ends = len(tiles) * _END
     costs = {Form("block-sparse", False): _cycles(fetched, _FETCHED) + ends}
     if fetched <= _UNROLLED and window.single:
@@ -146,37 +146,67 @@ class Quads:
     """The quads of a layer that are not zero, tile by tile.
 
     Attributes:
-        values: int8 [quads, 16, 4].
-        offsets: where its inputs are, counted from the point: [quads], where they lie behind each
-            other, or [quads, 4].
-        starts: of each tile's quads, and the end of the last one's.
+        values: of each tile int8 [quads, 16, 4].
+        offsets: of each tile where the inputs are, counted from the point: [quads, 1] of the first,
+            where they lie behind each other, or [quads, 4].
     """
 
-    values: Array
-    offsets: Array
-    starts: Array
+    values: tuple[Array, ...]
+    offsets: tuple[Array, ...]
+
+    def some(self, begin: int, end: int) -> Quads:
+        """Returns those of some tiles."""
+        return Quads(self.values[begin:end], self.offsets[begin:end])
 
 
-def quads(layer: Layer, runs: bool, multiple: int = 1) -> Quads:
-    """Returns the quads that are not zero; each tile's are filled up to a multiple with zeros."""
+def quads(layer: Layer, runs: bool) -> Quads:
+    """Returns the quads that are not zero.
+
+    Args:
+        layer: that they are of.
+        runs: whether the inputs of a quad lie behind each other; else they are any four.
+    """
     tiles, window = layer.tiles(), layer.window
     values: list[Array] = []
     offsets: list[Array] = []
-    starts = [0]
     for tile in tiles:
-        used = np.flatnonzero(tile.any(axis=1))
         if runs:
             blocks = in_runs(tile[None], window)[0]
             kept = np.flatnonzero(blocks.any(axis=(1, 2)))
-            blocks, at = blocks[kept], run_offsets(window)[kept]
+            values.append(blocks[kept].swapaxes(1, 2))
+            offsets.append(run_offsets(window)[kept, None])
         else:
+            used = np.flatnonzero(tile.any(axis=1))
             missing = -len(used) % QUAD
             blocks = np.pad(tile[used], ((0, missing), (0, 0))).reshape(-1, QUAD, WIDE)
-            at = np.pad(window.offsets()[used], (0, missing)).reshape(-1, QUAD)
-        missing = -len(blocks) % multiple
-        if not len(blocks) and len(starts) == len(tiles) and not values:
-            missing = multiple  # C has no empty arrays
-        values.append(np.pad(blocks, ((0, missing), (0, 0), (0, 0))).swapaxes(1, 2))
-        offsets.append(np.pad(at, ((0, missing), *[(0, 0)] * (at.ndim - 1))))
-        starts.append(starts[-1] + len(blocks) + missing)
-    return Quads(np.concatenate(values), np.concatenate(offsets), np.array(starts))
+            values.append(blocks.swapaxes(1, 2))
+            offsets.append(np.pad(window.offsets()[used], (0, missing)).reshape(-1, QUAD))
+    return Quads(tuple(values), tuple(offsets))
+
+
+def together(found: Quads, tiles: int) -> tuple[Array, Array, Array]:
+    """Returns the quads of some tiles at a time: the n-th of each, then the next of each.
+
+    Where a tile has fewer than its neighbours, it gets zeros.
+
+    Returns:
+        values [n, tiles, 16, 4], offsets [n, tiles, 1 or 4], and where each group begins in these,
+        with the end of the last one. There is one quad at least, as C has no empty arrays.
+    """
+    values, offsets, starts = [], [], [0]
+    for first in range(0, len(found.values), tiles):
+        parts = range(first, first + tiles)
+        count = max(len(found.values[t]) for t in parts)
+        if first + tiles >= len(found.values) and starts[-1] + count == 0:
+            count = 1
+        for kept, held in ((values, found.values), (offsets, found.offsets)):
+            padding = [((0, count - len(held[t])), *[(0, 0)] * (held[t].ndim - 1)) for t in parts]
+            kept.append(
+                np.stack([np.pad(held[t], p) for t, p in zip(parts, padding, strict=True)], axis=1)
+            )
+        starts.append(starts[-1] + count)
+    return np.concatenate(values), np.concatenate(offsets), np.array(starts)
+
+
+def _longer(values: Array, count: int) -> Array:
+    return np.pad(values, ((0, count - len(values)), *[(0, 0)] * (values.ndim - 1)))

@@ -113,14 +113,14 @@ def _layer(graph: Graph, node: Node, weights: Array, window: Window) -> Layer:
     given, kernel, out = (graph.tensors[i] for i in (node.inputs[0], node.inputs[1], node.output))
     outputs = weights.shape[1]
     bias = _bias(graph, node)
-    start = np.zeros(outputs, np.int64) if bias is None else np.ravel(bias.stored).astype(np.int64)
+    start = np.zeros(outputs) if bias is None or bias.stored is None else bias.stored.ravel()
     # In single precision and in this order, as XNNPACK does: else the last bit is another.
     steps = np.broadcast_to(np.ravel(np.asarray(kernel.scale, np.float32)), outputs)
     scale = step_of(given) * steps / step_of(out)
     rounded = rounding(out, node.activation)
     if rounded is None:
         raise unsupported(graph, node, f" with the activation {node.activation}")
-    sums = start - zero_byte(given) * weights.sum(axis=0, dtype=np.int64)
+    sums = start.astype(np.int64) - zero_byte(given) * weights.sum(axis=0, dtype=np.int64)
     return Layer(weights, sums.astype(np.int32), scale, rounded, window)
 
 
@@ -130,6 +130,7 @@ def _write(program: Program, node: Node, layer: Layer, source: Place) -> None:
     form, writer = choose(layer), Writer(program, layer)
     lines = writer.lines(form)
     name, total = layer_name(program, node), layer.weights.size
-    found = LayerForm(name, form.kind, WIDE, writer.stored, total, "int8", "int32")
+    kind = form.kind if layer.tiled or writer.stored == total else "block-sparse"
+    found = LayerForm(name, kind, WIDE, writer.stored, total, "int8", "int32")
     name = program.function(found, lines)
     program.step([f"{name}({source}, {out});"], source, out)

@@ -22,14 +22,12 @@ typedef uint32_t quad;
 typedef uint32_t near_quad __attribute__((may_alias, aligned(1)));
 #if defined(__AVX512VNNI__)
 typedef __m512i few;
-typedef int32_t ints __attribute__((vector_size(64)));
 static inline few dot(few a, few w, quad x)
 {
     return _mm512_dpbusd_epi32(a, _mm512_set1_epi32((int)x), w);
 }
 #elif defined(__AVX2__)
 typedef __m256i few;
-typedef int32_t ints __attribute__((vector_size(32)));
 static inline few dot(few a, few w, quad x)
 {
 #if defined(__AVXVNNI__)
@@ -43,7 +41,6 @@ static inline few dot(few a, few w, quad x)
 }
 #else
 typedef __m128i few;
-typedef int32_t ints __attribute__((vector_size(16)));
 static inline few dot(few a, few w, quad x)
 {
     const few even = _mm_srai_epi16(_mm_slli_epi16(w, 8), 8), odd = _mm_srai_epi16(w, 8);
@@ -62,7 +59,6 @@ _ARM = """\
 typedef uint32_t quad;
 typedef uint32_t near_quad __attribute__((may_alias, aligned(1)));
 typedef int32_t few __attribute__((vector_size(16), may_alias));
-typedef few ints;
 static inline few dot(few a, few w, quad x)
 {
     return (few)vdotq_s32((int32x4_t)a, (int8x16_t)w, (int8x16_t)vdupq_n_u32(x ^ 0x80808080u));
@@ -80,12 +76,8 @@ static inline few dot(few a, const int8_t *w, quad x)
     return a + w[0] * x.v[0] + w[1] * x.v[1] + w[2] * x.v[2] + w[3] * x.v[3];
 }
 #define DOT(a, w, k, x) dot(a, (w) + 4 * (k), x)
-#define ZERO 0
-#define SUM(a, b) ((a) + (b))
 #else
 #define DOT(a, w, k, x) dot(a, ((const few *)(w))[k], x)
-#define ZERO (few){0}
-#define SUM(a, b) (few)((ints)(a) + (ints)(b))
 #endif
 enum { PARTS = 64 / sizeof(few) };
 typedef struct { few v[PARTS]; } sums16;
@@ -105,20 +97,6 @@ static inline void end16(int32_t *s, const sums16 *a)
 {
     for (int k = 0; k < PARTS; k++) {
         ((few *)s)[k] = a->v[k];
-    }
-}
-"""
-_PAIRS = """\
-static inline void clear16(sums16 *a)
-{
-    for (int k = 0; k < PARTS; k++) {
-        a->v[k] = ZERO;
-    }
-}
-static inline void join16(sums16 *a, const sums16 *b)
-{
-    for (int k = 0; k < PARTS; k++) {
-        a->v[k] = SUM(a->v[k], b->v[k]);
     }
 }
 """
@@ -167,7 +145,6 @@ static inline void give(uint8_t *restrict y, const int32_t *restrict s,
 """
 _PARTS = {
     "take16": _X86 + _ARM + _SUMS,
-    "join16": _PAIRS,
     "quad_at": _RUNS,
     "quad_of": _SCATTERED,
     "rounded": _ROUNDED,
@@ -180,6 +157,6 @@ def definitions(used: Collection[str]) -> str:
 
     Args:
         used: names of functions, among others: ``take16`` (with ``begin16`` and ``end16``),
-            ``join16`` (with ``clear16``), ``quad_at``, ``quad_of``, ``rounded`` and ``give``.
+            ``quad_at``, ``quad_of``, ``rounded`` and ``give``.
     """
     return "\n".join(text for name, text in _PARTS.items() if name in used)
