@@ -74,7 +74,10 @@ def run(
     outputs = tuple(range(len(tensors), len(tensors) + len(shapes)))
     tensors += [Tensor("model/layer/out", "float32", each) for each in shapes]
     node = Node(kind, tuple(numbers), outputs, activation, options or {})
-    return run_graph(Graph(tuple(tensors), (node,), {}, {}), given, outputs[0], flags)
+    graph = Graph(tuple(tensors), (node,), {}, {})
+    return run_graph(
+        graph, given, outputs[0], flags, lambda program, each, rule: rule(program, each)
+    )
 
 
 def int8(shape: Sequence[int], step: float, zero: int) -> Tensor:
@@ -84,7 +87,11 @@ def int8(shape: Sequence[int], step: float, zero: int) -> Tensor:
 
 
 def run_graph(
-    graph: Graph, given: Sequence[tuple[int, Any]], result: int, flags: Sequence[str] = STRICT
+    graph: Graph,
+    given: Sequence[tuple[int, Any]],
+    result: int,
+    flags: Sequence[str] = STRICT,
+    write: Any = integers.write,
 ) -> tuple[Any, list[LayerForm]]:
     """Returns a tensor of a graph that is run as C, and the forms of its layers.
 
@@ -93,13 +100,14 @@ def run_graph(
         given: tensors and their float32 values.
         result: the tensor.
         flags: of the compiler.
+        write: writes a node of the program, given the rule for floats.
     """
     program = Program(graph)
     parameters = [Parameter(f"x{n}", "float32", array.size, "") for n, array in given]
     for index, _ in given:
         program.put(index, Place(f"x{index}"))
     for node in graph.nodes:
-        integers.write(program, node, RULES[node.kind])
+        write(program, node, RULES[node.kind])
     place, size = program.place(result), program.size(result)
     if place.buffer is None:
         own = program.scratch(size)

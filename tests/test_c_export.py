@@ -77,9 +77,9 @@ def test_the_c_of_every_precision_acts_as_the_policy(tmp_path, precision):
     assert self_tested(tmp_path / "a") == "64 of 64 test vectors agree\n"
 
 
-def test_dynamic_kernels_in_c_are_those_of_the_file_with_exact_sums(tmp_path):
+def test_int16x8_kernels_in_c_are_those_of_the_file_with_exact_sums(tmp_path):
     policy = mlp(SQUASHED, BOX, outputs=2, sizes=(4, 40, 32))
-    export(policy, tmp_path / "a", precision="dynamic", formats=BOTH)
+    export(policy, tmp_path / "a", precision="int16x8", formats=BOTH, observations=observations())
     from tfdrlprune.deployment import model_graph
 
     graph = model_graph.read((tmp_path / "a" / "policy.tflite").read_bytes())

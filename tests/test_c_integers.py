@@ -17,6 +17,7 @@ from test_c_export import (
     policy_of,
     self_tested,
 )
+from test_c_forms import convolved
 
 from tfdrlprune import runtime
 from tfdrlprune.deployment.c_source.integers.layer import Form, Layer, choose, quads, together
@@ -118,8 +119,6 @@ def test_any_layer_is_its_matrix_in_integers(outputs, inputs, block, density, re
 def test_any_convolution_is_its_sums_in_integers(
     size, channels, outputs, stride, dilation, same, density
 ):
-    from test_c_forms import convolved
-
     generator = np.random.default_rng(2)
     x = generator.normal(size=(1, 7, 9, channels)).astype(np.float32)
     matrix = stored(outputs, size[0] * size[1] * channels, 16, density)
@@ -187,34 +186,59 @@ def test_tiles_side_by_side_are_as_long_as_the_longest():
     assert starts.tolist() == [0, 3]
 
 
-def same_as_litert(policy, folder, count=2_000):
-    """Exports a policy in int8, and asserts that C and LiteRT give equal outputs."""
-    found = export(policy, folder, precision="int8", formats=BOTH)
+def both(policy, folder, precision, count=2_000):
+    """Exports a policy; returns its C, LiteRT's outputs and those of the C."""
+    found = export(policy, folder, precision=precision, formats=BOTH)
     leaves = draw(policy.observation_spec, policy.normalizers, count, seed=5)
     batch = pack_like(policy.observation_spec, leaves)
     wanted = runtime.load(folder).outputs(batch)
-    made = runtime.load(folder, backend="c").outputs(batch)
     assert len(np.unique(wanted)) > 20
-    np.testing.assert_array_equal(made, wanted)
-    return found.c
+    return found.c, wanted, runtime.load(folder, backend="c").outputs(batch)
 
 
 def test_an_int8_policy_in_c_is_litert_to_the_last_bit(tmp_path):
-    made = same_as_litert(mlp(sizes=(17, 80, 64)), tmp_path / "a", 10_000)
-    assert {layer.sums for layer in made.layers} == {"int32"}
+    found, wanted, made = both(mlp(sizes=(17, 80, 64)), tmp_path / "a", "int8", 10_000)
+    np.testing.assert_array_equal(made, wanted)
+    assert {layer.sums for layer in found.layers} == {"int32"}
     assert "computed in floats" not in (tmp_path / "a" / "policy.c").read_text()
 
 
-def depthwise_policy():
+def camera_policy():
     camera = tf.keras.Input((9, 8, 3), dtype="uint8", name="observation")
-    x = L.DepthwiseConv2D(3, padding="same", depth_multiplier=2)(L.Rescaling(1 / 255.0)(camera))
-    x = L.Conv2D(20, 1, activation="relu6")(x)
-    x = L.AveragePooling2D(2)(x)
+    x = L.Conv2D(40, 3, 2, padding="same", activation="relu")(L.Rescaling(1 / 255.0)(camera))
+    x = L.DepthwiseConv2D(3, padding="same", depth_multiplier=2)(x)
+    x = L.AveragePooling2D(2)(L.Conv2D(20, 1, activation="relu6")(x))
     return policy_of(camera, L.Flatten()(x))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [image_policy, lstm_policy, branched_policy, depthwise_policy])
+@pytest.mark.parametrize("make", [image_policy, lstm_policy, branched_policy, camera_policy])
 def test_networks_of_many_kinds_are_litert_to_the_last_bit(tmp_path, make):
-    same_as_litert(make(), tmp_path / "a")
+    _, wanted, made = both(make(), tmp_path / "a", "int8")
+    np.testing.assert_array_equal(made, wanted)
     assert "64 of 64" in self_tested(tmp_path / "a", *SANITIZED)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [lambda: mlp(sizes=(17, 80, 64)), camera_policy])
+def test_dynamic_layers_turn_floats_into_bytes_as_litert_does(tmp_path, make):
+    found, wanted, made = both(make(), tmp_path / "a", "dynamic")
+    assert "int32" in {layer.sums for layer in found.layers}
+    # An input in the middle of two bytes may become either.
+    assert np.mean(np.abs(made - wanted) < 1e-5) > 0.999
+    assert "64 of 64" in self_tested(tmp_path / "a", *SANITIZED)
+
+
+@pytest.mark.parametrize("count", [3, 16, 37])
+@pytest.mark.parametrize("shift", [-9.0, 0.0, 9.0])
+def test_bytes_made_on_the_fly_span_the_inputs_and_zero(count, shift):
+    x = (np.random.default_rng(3).normal(size=(1, count)) + shift).astype(np.float32)
+    weights = np.eye(count, dtype=np.int8)
+    tensors = [Tensor("x", "float32", (1, count)), constant(weights, np.ones(count))]
+    tensors.append(Tensor("y", "float32", (1, count)))
+    node = Node("FULLY_CONNECTED", (0, 1), (2,), "NONE", {})
+    made, (form,) = run_graph(Graph(tuple(tensors), (node,), {}, {}), [(0, x)], 2, PLAIN)
+    assert form.sums == "int32"
+    step = (max(0.0, x.max()) - min(0.0, x.min())) / 255
+    np.testing.assert_allclose(made, x, atol=0.502 * step)
+    np.testing.assert_allclose(made / step, np.rint(made / step), atol=1e-3)

@@ -12,7 +12,10 @@ from tfdrlprune.deployment.exporter import export
 
 pytestmark = pytest.mark.slow
 
-M4 = ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard", "-Os")
+CORTEX = {
+    "m4": ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard", "-Os"),
+    "m0": ("-mcpu=cortex-m0", "-mthumb", "-Os"),
+}
 MAKERS = {"mlp": mlp, "image": image_policy, "lstm": lstm_policy}
 
 
@@ -46,17 +49,21 @@ def test_gcc_vectorises_for_older_processors_and_for_this_one(exported):
 def test_a_64_bit_arm_acts_the_same(exported, tmp_path):
     program = tmp_path / "policy_test"
     sources = [exported / "policy.c", exported / "policy_test.c"]
-    build = [needed("aarch64-linux-gnu-gcc"), *STRICT, "-O3", "-static", *sources]
-    subprocess.run([*build, "-o", program, "-lm"], check=True)
-    done = subprocess.run(
-        [needed("qemu-aarch64"), program], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (0, "64 of 64 test vectors agree\n")
+    # The second one has products of bytes.
+    for processor in ("armv8-a", "armv8.2-a+dotprod"):
+        flags = [*STRICT, "-O3", f"-march={processor}", "-static"]
+        build = [needed("aarch64-linux-gnu-gcc"), *flags, *sources]
+        subprocess.run([*build, "-o", program, "-lm"], check=True)
+        done = subprocess.run(
+            [needed("qemu-aarch64"), program], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (0, "64 of 64 test vectors agree\n")
 
 
-def test_a_cortex_m4_has_room_for_it_as_the_header_says(exported, tmp_path):
+@pytest.mark.parametrize("processor", CORTEX)
+def test_a_cortex_m_has_room_for_it_as_the_header_says(exported, tmp_path, processor):
     target = tmp_path / "policy.o"
-    build = [needed("arm-none-eabi-gcc"), *STRICT, *M4, "-fstack-usage", "-c"]
+    build = [needed("arm-none-eabi-gcc"), *STRICT, *CORTEX[processor], "-fstack-usage", "-c"]
     subprocess.run([*build, exported / "policy.c", "-o", target], check=True)
     sizes = subprocess.run(
         [needed("arm-none-eabi-size"), target], capture_output=True, text=True, check=True

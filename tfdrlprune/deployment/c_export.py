@@ -143,20 +143,25 @@ def _without_compiler(
 def _steady(policy: Policy, compiled: runtime.Policy, seen: list[Array], outputs: Array) -> Array:
     """Returns which outputs stay when observations change by less than any sensor could tell.
 
-    Another processor may round a normalised observation otherwise in its last digit. Where that
-    lies in the middle of two bytes of int8, it becomes another byte, and that is no error.
+    Another processor may round a float otherwise in its last digit. Where that lies in the middle
+    of two bytes, it becomes another byte, and that is no error.
     """
     steady = np.ones(len(outputs), bool)
-    if compiled.manifest.precision == "int8":
+    if compiled.manifest.precision in ("int8", "dynamic"):
+        tolerance = _tolerance(outputs)
         for factor in (1 - _LAST_DIGITS, 1 + _LAST_DIGITS):
             moved = [
                 leaf * np.float32(factor) if leaf.dtype == np.float32 else leaf for leaf in seen
             ]
             compiled.reset()
             made = compiled.outputs(pack_like(policy.observation_spec, moved))
-            steady &= np.all(made == outputs, axis=1)
+            steady &= np.all(np.abs(made - outputs) <= tolerance, axis=1)
         compiled.reset()
     return steady
+
+
+def _tolerance(outputs: Array) -> float:
+    return _TOLERANCE * max(1.0, float(np.abs(outputs).max()))
 
 
 def _test(
@@ -168,7 +173,7 @@ def _test(
 ) -> bytes:
     """Returns the test program for some of the observations at which it is ``usable``."""
     outputs, actions = wanted
-    tolerance = _TOLERANCE * max(1.0, float(np.abs(outputs).max()))
+    tolerance = _tolerance(outputs)
     action_tolerance = 0.0
     if manifest.head.kind == "argmax":
         # Where two scores are equal to rounding, another processor may choose the other one; of

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from tfdrlprune.deployment.c_source.packing import packed_buffers
 from tfdrlprune.deployment.c_source.texts import array, indented, number
 from tfdrlprune.deployment.model_graph import Graph, Node
 from tfdrlprune.specs import Array
@@ -207,16 +208,21 @@ class Program:
             self._flash.append(values.nbytes)
         return self._known[key]
 
-    def function(self, layer: LayerForm, lines: Sequence[str]) -> str:
-        """Returns the name of the function from x to y; equal layers share one."""
+    def function(self, layer: LayerForm, lines: Sequence[str], parameters: str = "") -> str:
+        """Returns the name of the function from x to y; equal layers share one.
+
+        Args:
+            layer: that it computes.
+            lines: of it.
+            parameters: of the function; empty are x and y of this program's kind.
+        """
+        given = parameters or f"const {self.kind} *restrict x, {self.kind} *restrict y"
         body = "\n".join(indented(lines))
         if body not in self._bodies:
             self._bodies[body] = name = f"layer{len(self.layers)}"
             self.layers.append(layer)
             self.functions.append(
-                f"/* {layer.layer}: {layer} */\n"
-                f"static void {name}(const {self.kind} *restrict x, {self.kind} *restrict y)\n"
-                f"{{\n{body}\n}}\n"
+                f"/* {layer.layer}: {layer} */\nstatic void {name}({given})\n{{\n{body}\n}}\n"
             )
         return self._bodies[body]
 
@@ -227,7 +233,7 @@ class Program:
             kept: what must still be there after the last step.
         """
         spans = self._spans(kept)
-        offsets, total = _packed(self._sizes, spans)
+        offsets, total = packed_buffers(self._sizes, spans)
         lines = []
         for at, offset in offsets.items():
             kind = self._kinds[at]
@@ -236,7 +242,7 @@ class Program:
             lines.append(f"{kind} *const t{at} = {begin};")
         for each in self._steps:
             lines += each.lines
-        return lines, total
+        return lines, max(total, LINE)
 
     def _spans(self, kept: Sequence[Place]) -> dict[int, tuple[int, int]]:
         """Returns the first and the last step of each buffer."""
@@ -249,29 +255,6 @@ class Program:
                 first = spans.get(place.buffer, (0, 0))[0]
                 spans[place.buffer] = (first, len(self._steps))
         return spans
-
-
-def _packed(sizes: Sequence[int], spans: dict[int, tuple[int, int]]) -> tuple[dict[int, int], int]:
-    """Returns each buffer's offset, such that no two that live at a time overlap, and the end.
-
-    The largest first, each in the lowest gap that is free all its life.
-    """
-    offsets: dict[int, int] = {}
-    for buffer in sorted(spans, key=lambda n: (-sizes[n], n)):
-        first, last = spans[buffer]
-        taken = sorted(
-            (offset, offset + sizes[other])
-            for other, offset in offsets.items()
-            if spans[other][0] <= last and first <= spans[other][1]
-        )
-        offset = 0
-        for begin, end in taken:
-            if offset + sizes[buffer] <= begin:
-                break
-            offset = max(offset, end)
-        offsets[buffer] = offset
-    total = max((offset + sizes[buffer] for buffer, offset in offsets.items()), default=LINE)
-    return dict(sorted(offsets.items())), total
 
 
 def unsupported(graph: Graph, node: Node, why: str = "") -> ValueError:

@@ -147,7 +147,11 @@ class Sums:
 
 
 def over_points(
-    window: Window, outputs: int, body: list[str], pixels: int, kind: str = "float"
+    window: Window,
+    outputs: int,
+    body: list[str],
+    pixels: int,
+    kinds: tuple[str, str] = ("float", "float"),
 ) -> list[str]:
     """Returns loops over the points around a body that works on ``pixels`` of them at a time.
 
@@ -159,18 +163,19 @@ def over_points(
         outputs: at a point.
         body: reads from x0, x1, ... and writes to y0, y1, ...
         pixels: how many of these.
-        kind: C's type of inputs and outputs.
+        kinds: C's types of inputs and of outputs.
     """
+    kind, made = kinds
     if window.single:
-        return [f"const {kind} *const x0 = x;", f"{kind} *const y0 = y;", *body]
+        return [f"const {kind} *const x0 = x;", f"{made} *const y0 = y;", *body]
     last = window.columns - pixels
     lines = [
         f"const {kind} *const x0 = x + row * {window.down} + column * {window.right};",
-        f"{kind} *const y0 = y + (row * {window.columns} + column) * {outputs};",
+        f"{made} *const y0 = y + (row * {window.columns} + column) * {outputs};",
     ]
     for p in range(1, pixels):
         lines.append(f"const {kind} *const x{p} = x0 + {p * window.right};")
-        lines.append(f"{kind} *const y{p} = y0 + {p * outputs};")
+        lines.append(f"{made} *const y{p} = y0 + {p * outputs};")
     return [
         f"for (int row = 0; row < {window.rows}; row++) {{",
         f"    for (int c = 0; c < {window.columns}; c += {pixels}) {{",

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tfdrlprune.deployment.c_source import moves
-from tfdrlprune.deployment.c_source.integers import elementwise, matrices, scales, windows
+from tfdrlprune.deployment.c_source.integers import dynamic, elementwise, matrices, scales, windows
 from tfdrlprune.deployment.c_source.program import Program
 from tfdrlprune.deployment.model_graph import Graph, Node
 
@@ -61,7 +61,9 @@ def write(program: Program, node: Node, rule: Callable[[Program, Node], None]) -
     graph = program.graph
     results = [index for index in node.outputs if scales.is_whole(graph, index)]
     given = [index for index in node.inputs if index >= 0 and scales.is_whole(graph, index)]
-    if not results and not given:
+    if not results and not given and dynamic.takes(graph, node):
+        dynamic.write(program, node)
+    elif not results and not given:
         rule(program, node)
     elif node.kind == "QUANTIZE" and not given:
         scales.to_bytes(program, node.inputs[0], node.output)

@@ -29,11 +29,13 @@ class Writer:
     Attributes:
         program: of bytes, that constants are added to.
         layer: that is written.
+        x, y: C's names for where the inputs and the outputs of a point begin.
         stored: weights that were written down.
     """
 
     def __init__(self, program: Program, layer: Layer) -> None:
         self.program, self.layer, self.stored = program, layer, 0
+        self.x, self.y = ("x", "y") if layer.window.single else ("x0", "y0")
 
     def lines(self, form: Form) -> list[str]:
         """Returns the body of the layer's function."""
@@ -54,13 +56,45 @@ class Writer:
         self.stored += values.size
         return self.program.constant("w", np.ascontiguousarray(values))
 
-    def _constants(self) -> tuple[str, str]:
-        """Returns the names of the tiled outputs' biases and scales."""
-        layer = self.layer
-        sums = layer.weights.sum(axis=0, dtype=np.int32)
-        signed = layer.filled(layer.bias + 128 * sums)
+    def _start(self, names: list[str], first: str) -> list[str]:
+        """Returns the lines with which sums of tiles begin, from the output ``first`` on."""
+        layer, lines = self.layer, [f"sums16 {name};" for name in names]
+        if layer.rounding is None:
+            self.program.helpers.add("clear16")
+            return lines + [f"clear16(&{name});" for name in names]
+        signed = layer.filled(layer.bias + 128 * layer.sums)
         bias = self.program.constant("b", layer.filled(layer.bias), ("SIGNED_QUADS", signed))
-        return bias, self.program.constant("q", layer.filled(layer.scale))
+        return lines + [
+            f"begin16(&{name}, {bias} + {first} + {t * WIDE});"
+            if t
+            else f"begin16(&{name}, {bias} + {first});"
+            for t, name in enumerate(names)
+        ]
+
+    def _end(self, part: slice, at: str, count: int) -> str:
+        """Returns the line that makes outputs of sums.
+
+        Args:
+            part: of the outputs, those whose constants are in one array.
+            at: which of these the first sum is of.
+            count: of sums.
+        """
+        layer, program = self.layer, self.program
+        tiled = part.stop == layer.tiled
+        target = f"{self.y if tiled else 'y'} + {part.start} + {at}"
+
+        def array(name: str, values: Array) -> str:
+            missing = -layer.tiled % WIDE if tiled else 0
+            return f"{program.constant(name, np.pad(values[part], (0, missing)))} + {at}"
+
+        scale = array("q", layer.scale)
+        if layer.rounding is not None:
+            program.helpers.update(("rounded", "give"))
+            return f"give({target}, s, {scale}, {count}, {layer.rounding});"
+        program.helpers.add("give_floats")
+        arrays = f"{array('n', layer.sums)}, {scale}, {array('b', layer.bias)}"
+        zero = "zero - QUAD_ZERO" if tiled else "zero"
+        return f"give_floats({target}, s, {arrays}, {count}, step, {zero});"
 
     def _groups(self) -> list[tuple[int, int, int]]:
         """Returns loops over groups of tiles: the first tile, groups, and tiles in each."""
@@ -73,20 +107,19 @@ class Writer:
         """Returns the loop over groups and points around what leaves its sums in s."""
         first, count, tiles = group
         layer = self.layer
-        self.program.helpers.update(("take16", "rounded", "give"))
+        self.program.helpers.add("take16")
         self.program.local(4 * WIDE * _TILES)
-        _, scale = self._constants()
         size = tiles * WIDE
         # Beyond a single point's outputs its buffer goes on to the end of a cache line.
         written = size if layer.window.single else min(size, layer.tiled - first * WIDE)
-        at = f"{first * WIDE} + g * {size}" if first else f"g * {size}"
-        give = f"give(y0 + {at}, s, {scale} + {at}, {written}, {layer.rounding});"
-        inner = [f"int32_t s[{size}] ALIGNED;", *body, give]
-        lines = over_points(layer.window, layer.outputs, inner, 1, "uint8_t")
+        end = self._end(slice(0, layer.tiled), self._first(group), written)
+        lines = [f"int32_t s[{size}] ALIGNED;", *body, end]
+        if not layer.window.single:
+            kinds = ("uint8_t", "uint8_t" if layer.rounding else "float")
+            lines = over_points(layer.window, layer.outputs, lines, 1, kinds)
         return [f"for (int g = 0; g < {count}; g++) {{", *indented(lines), "}"]
 
     def _dense(self) -> list[str]:
-        bias, _ = self._constants()
         values = in_runs(self.layer.tiles(), self.layer.window)
         lines = []
         for group in self._groups():
@@ -96,7 +129,7 @@ class Writer:
             weights = self._weights(part)
             body = [f"const int8_t *w = {weights} + g * {part[0].size};"]
             names = [f"a{t}" for t in range(tiles)]
-            body += self._begin(names, bias, first) + self._inputs(names)
+            body += self._start(names, self._first(group)) + self._inputs(names)
             body += [f"end16(s + {t * WIDE}, &{name});" for t, name in enumerate(names)]
             lines += self._around(group, body)
         return lines
@@ -110,7 +143,7 @@ class Writer:
             f"take16(&{name}, w + {t * WIDE * QUAD}, v);" if t else f"take16(&{name}, w, v);"
             for t, name in enumerate(names)
         ]
-        run = "x0 + r" if window.runs > 1 else "x0"
+        run = f"{self.x} + r" if window.runs > 1 else self.x
         lines = []
         if whole:
             self.program.helpers.add("quad_at")
@@ -140,7 +173,7 @@ class Writer:
 
     def _sparse(self, runs: bool) -> list[str]:
         """Returns loops over the quads that are not zero, those of some tiles at a time."""
-        found, (bias, _) = quads(self.layer, runs), self._constants()
+        found = quads(self.layer, runs)
         groups = self._groups()
         counts = [len(part) for part in found.values]
         rows = sum(len(together(found.some(f, f + n * t), t)[0]) * t for f, n, t in groups)
@@ -160,40 +193,38 @@ class Writer:
                 value = self._quad(at[each // tiles * t : each // tiles * (t + 1)])
                 w = f"{weights} + {WIDE * QUAD * tiles} * n + {WIDE * QUAD * t}"
                 takes.append(f"take16(&{name}, {w}, {value});")
-            body = self._begin(names, bias, first)
+            body = self._start(names, self._first((first, count, tiles)))
             body += [f"for (int n = {begins}[g]; n < {begins}[g + 1]; n++) {{", *indented(takes)]
             body += ["}", *(f"end16(s + {WIDE * t}, &{name});" for t, name in enumerate(names))]
             lines += self._around((first, count, tiles), body)
         return lines
 
-    def _begin(self, names: list[str], bias: str, first: int) -> list[str]:
-        """Returns the lines with which the sums of a group of tiles begin."""
-        lines = []
-        for t, name in enumerate(names):
-            at = f"{(first + t) * WIDE} + g * {len(names) * WIDE}"
-            lines += [f"sums16 {name};", f"begin16(&{name}, {bias} + {at});"]
-        return lines
+    def _first(self, group: tuple[int, int, int]) -> str:
+        """Returns the C of a group's first output."""
+        return (
+            f"{group[0] * WIDE} + g * {group[2] * WIDE}" if group[0] else f"g * {group[2] * WIDE}"
+        )
 
     def _quad(self, offsets: list[str]) -> str:
         """Returns the C of four inputs: behind each other from one place on, or at four places."""
         runs = len(offsets) == 1
         self.program.helpers.add("quad_at" if runs else "quad_of")
         if runs:
-            return f"quad_at(x0 + {offsets[0]})"
-        return f"quad_of({', '.join(f'x0[{offset}]' for offset in offsets)})"
+            return f"quad_at({self.x} + {offsets[0]})"
+        return f"quad_of({', '.join(f'{self.x}[{offset}]' for offset in offsets)})"
 
     def _unrolled(self) -> list[str]:
         """Returns a line for each quad that is not zero, for a layer with one point."""
-        found, (bias, _) = quads(self.layer, runs=False), self._constants()
-        everything = together(found, 1)[0] if not sum(map(len, found.values)) else found.values
-        weights, n = self._weights(np.concatenate(everything)), 0
+        found = quads(self.layer, runs=False)
+        if not any(map(len, found.values)):
+            return self._sparse(runs=False)
+        weights, n = self._weights(np.concatenate(found.values)), 0
         lines = []
         for first, count, tiles in self._groups():
             for begin in range(first, first + count * tiles, tiles):
                 body = []
                 for t in range(tiles):
-                    body += ["{", "    sums16 a;"]
-                    body.append(f"    begin16(&a, {bias} + {WIDE * (begin + t)});")
+                    body += ["{", *indented(self._start(["a"], str(WIDE * (begin + t))))]
                     for offsets in found.offsets[begin + t]:
                         value = self._quad([str(offset) for offset in offsets])
                         body.append(f"    take16(&a, {weights} + {WIDE * QUAD * n}, {value});")
@@ -220,18 +251,19 @@ class Writer:
             ]
         size, names = len(values), [f"d{n}" for n in range(layer.dotted)]
         weights = self._weights(values.T)
-        bias = self.program.constant("b", layer.bias[begin:])
-        scale = self.program.constant("q", layer.scale[begin:])
-        self.program.helpers.update(("rounded", "give"))
-        lines += [f"    int32_t {name} = {bias}[{n}];" for n, name in enumerate(names)]
+        starts = ["0"] * len(names)
+        if layer.rounding is not None:
+            bias = self.program.constant("b", layer.bias[begin:])
+            starts = [f"{bias}[{n}]" for n in range(len(names))]
+        lines += [f"    int32_t {name} = {at};" for name, at in zip(names, starts, strict=True)]
         lines.append(f"    for (int i = 0; i < {size}; i++) {{")
         for n, name in enumerate(names):
             at = f"{n * size} + i" if n else "i"
             lines.append(f"        {name} += {source}[i] * {weights}[{at}];")
         lines.append("    }")
         lines.append(f"    const int32_t s[{len(names)}] = {{{', '.join(names)}}};")
-        give = f"give(y + {begin}, s, {scale}, {len(names)}, {layer.rounding});"
-        return [*lines, f"    {give}", "}"]
+        end = self._end(slice(begin, layer.outputs), "0", len(names))
+        return [*lines, f"    {end}", "}"]
 
     def _table(self, values: Array) -> str:
         kind = smallest_unsigned(int(values.max()))

@@ -30,16 +30,18 @@ class Layer:
 
     Attributes:
         weights: int8 [inputs, outputs].
-        bias: int32 [outputs], for inputs that are bytes: what their zero adds is taken out.
-        scale: float32 [outputs], of a sum in steps of the output.
-        rounding: of the output.
+        bias: int32 [outputs], for inputs that are bytes: what their zero adds is taken out. Or
+            float32, of outputs that are floats.
+        scale: float32 [outputs], of a sum in steps of the output; of the weights where outputs are
+            floats.
+        rounding: of the output; None where outputs are floats.
         window: on the input.
     """
 
     weights: Array
     bias: Array
     scale: Array
-    rounding: Rounding
+    rounding: Rounding | None
     window: Window
 
     @property
@@ -51,6 +53,11 @@ class Layer:
     def outputs(self) -> int:
         """How many sums there are at a point."""
         return int(self.weights.shape[1])
+
+    @property
+    def sums(self) -> Array:
+        """The weights of each output added up, int32: what a zero that is not 0 is counted in."""
+        return np.asarray(self.weights.sum(axis=0, dtype=np.int32))
 
     @property
     def dotted(self) -> int:
@@ -193,7 +200,9 @@ def together(found: Quads, tiles: int) -> tuple[Array, Array, Array]:
         values [n, tiles, 16, 4], offsets [n, tiles, 1 or 4], and where each group begins in these,
         with the end of the last one. There is one quad at least, as C has no empty arrays.
     """
-    values, offsets, starts = [], [], [0]
+    values: list[Array] = []
+    offsets: list[Array] = []
+    starts = [0]
     for first in range(0, len(found.values), tiles):
         parts = range(first, first + tiles)
         count = max(len(found.values[t]) for t in parts)

@@ -76,8 +76,10 @@ static inline few dot(few a, const int8_t *w, quad x)
     return a + w[0] * x.v[0] + w[1] * x.v[1] + w[2] * x.v[2] + w[3] * x.v[3];
 }
 #define DOT(a, w, k, x) dot(a, (w) + 4 * (k), x)
+#define ZERO 0
 #else
 #define DOT(a, w, k, x) dot(a, ((const few *)(w))[k], x)
+#define ZERO (few){0}
 #endif
 enum { PARTS = 64 / sizeof(few) };
 typedef struct { few v[PARTS]; } sums16;
@@ -99,6 +101,19 @@ static inline void end16(int32_t *s, const sums16 *a)
         ((few *)s)[k] = a->v[k];
     }
 }
+"""
+_CLEAR = """\
+static inline void clear16(sums16 *a)
+{
+    for (int k = 0; k < PARTS; k++) {
+        a->v[k] = ZERO;
+    }
+}
+#if defined(SIGNED_QUADS)
+#define QUAD_ZERO 128
+#else
+#define QUAD_ZERO 0
+#endif
 """
 _RUNS = """\
 static inline quad quad_at(const uint8_t *p)
@@ -143,12 +158,55 @@ static inline void give(uint8_t *restrict y, const int32_t *restrict s,
     }
 }
 """
+_GIVE_FLOATS = """\
+static inline void give_floats(float *restrict y, const int32_t *restrict s,
+                               const int32_t *restrict sums, const float *restrict scale,
+                               const float *restrict bias, int count, float step, int32_t zero)
+{
+    for (int k = 0; k < count; k++) {
+        y[k] = (float)(s[k] - zero * sums[k]) * step * scale[k] + bias[k];
+    }
+}
+"""
+# The range is that of the numbers and 0, which becomes a byte to the last bit: what is padded is 0.
+# Sixteen extremes side by side are found in vectors.
+_TO_BYTES = """\
+static float to_bytes(uint8_t *restrict y, const float *restrict x, int count, int32_t *zero)
+{
+    float low[16] = {0.0f}, high[16] = {0.0f};
+    const int whole = count - count % 16;
+    for (int i = 0; i < whole; i += 16) {
+        for (int k = 0; k < 16; k++) {
+            low[k] = x[i + k] < low[k] ? x[i + k] : low[k];
+            high[k] = x[i + k] > high[k] ? x[i + k] : high[k];
+        }
+    }
+    for (int i = whole; i < count; i++) {
+        low[0] = x[i] < low[0] ? x[i] : low[0];
+        high[0] = x[i] > high[0] ? x[i] : high[0];
+    }
+    for (int k = 1; k < 16; k++) {
+        low[0] = low[k] < low[0] ? low[k] : low[0];
+        high[0] = high[k] > high[0] ? high[k] : high[0];
+    }
+    const float scale = high[0] > low[0] ? 255.0f / (high[0] - low[0]) : 1.0f;
+    const uint8_t at = rounded(-low[0] * scale, 0.0f, 255.0f, 0);
+    for (int i = 0; i < count; i++) {
+        y[i] = rounded(x[i] * scale, -(float)at, 255.0f - (float)at, at);
+    }
+    *zero = at;
+    return 1.0f / scale;
+}
+"""
 _PARTS = {
     "take16": _X86 + _ARM + _SUMS,
+    "clear16": _CLEAR,
     "quad_at": _RUNS,
     "quad_of": _SCATTERED,
     "rounded": _ROUNDED,
     "give": _GIVE,
+    "give_floats": _GIVE_FLOATS,
+    "to_bytes": _TO_BYTES,
 }
 
 
@@ -157,6 +215,7 @@ def definitions(used: Collection[str]) -> str:
 
     Args:
         used: names of functions, among others: ``take16`` (with ``begin16`` and ``end16``),
-            ``quad_at``, ``quad_of``, ``rounded`` and ``give``.
+            ``clear16``, ``quad_at``, ``quad_of``, ``rounded``, ``give``, ``give_floats`` and
+            ``to_bytes``.
     """
     return "\n".join(text for name, text in _PARTS.items() if name in used)
