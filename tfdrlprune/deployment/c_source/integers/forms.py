@@ -62,6 +62,7 @@ class Writer:
         if layer.rounding is None:
             self.program.helpers.add("clear16")
             return lines + [f"clear16(&{name});" for name in names]
+        self.program.helpers.add("begin16")
         signed = layer.filled(layer.bias + 128 * layer.sums)
         bias = self.program.constant("b", layer.filled(layer.bias), ("SIGNED_QUADS", signed))
         return lines + [

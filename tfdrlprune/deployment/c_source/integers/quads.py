@@ -83,12 +83,6 @@ static inline few dot(few a, const int8_t *w, quad x)
 #endif
 enum { PARTS = 64 / sizeof(few) };
 typedef struct { few v[PARTS]; } sums16;
-static inline void begin16(sums16 *a, const int32_t *bias)
-{
-    for (int k = 0; k < PARTS; k++) {
-        a->v[k] = ((const few *)bias)[k];
-    }
-}
 static inline void take16(sums16 *a, const int8_t *w, quad x)
 {
     for (int k = 0; k < PARTS; k++) {
@@ -99,6 +93,14 @@ static inline void end16(int32_t *s, const sums16 *a)
 {
     for (int k = 0; k < PARTS; k++) {
         ((few *)s)[k] = a->v[k];
+    }
+}
+"""
+_BEGIN = """\
+static inline void begin16(sums16 *a, const int32_t *bias)
+{
+    for (int k = 0; k < PARTS; k++) {
+        a->v[k] = ((const few *)bias)[k];
     }
 }
 """
@@ -200,6 +202,7 @@ static float to_bytes(uint8_t *restrict y, const float *restrict x, int count, i
 """
 _PARTS = {
     "take16": _X86 + _ARM + _SUMS,
+    "begin16": _BEGIN,
     "clear16": _CLEAR,
     "quad_at": _RUNS,
     "quad_of": _SCATTERED,
@@ -214,7 +217,7 @@ def definitions(used: Collection[str]) -> str:
     """Returns the C that defines what is in use.
 
     Args:
-        used: names of functions, among others: ``take16`` (with ``begin16`` and ``end16``),
+        used: names of functions, among others: ``take16`` (with ``end16``), ``begin16``,
             ``clear16``, ``quad_at``, ``quad_of``, ``rounded``, ``give``, ``give_floats`` and
             ``to_bytes``.
     """
