@@ -1,8 +1,9 @@
-"""What an int8 file computes in integers, in integers, with LiteRT's own numbers.
+"""What a file computes in integers, in integers, with LiteRT's own numbers.
 
-Its tensors are bytes, its sums int32. An operation without a rule here is computed in floats, of
-what its bytes stand for, and its result is rounded to the bytes of its own scale again: so one
-operation that is missing makes no other one inexact.
+An int8 file's tensors are bytes, its sums int32. An operation without a rule here is computed in
+floats, of what its bytes stand for, and its result is rounded to the bytes of its own scale again:
+so one operation that is missing makes no other one inexact. Of a dynamic file, layers with int8
+weights add up integers between floats: see `dynamic`.
 """
 
 from __future__ import annotations

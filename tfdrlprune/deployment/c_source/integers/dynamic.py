@@ -11,9 +11,8 @@ import numpy as np
 from tfdrlprune.deployment.c_source.elementwise import activated, activation
 from tfdrlprune.deployment.c_source.integers.forms import Writer
 from tfdrlprune.deployment.c_source.integers.layer import Layer, choose
-from tfdrlprune.deployment.c_source.integers.quads import WIDE
 from tfdrlprune.deployment.c_source.matrices import conv_window, layer_name, spread
-from tfdrlprune.deployment.c_source.program import LayerForm, Place, Program
+from tfdrlprune.deployment.c_source.program import Place, Program
 from tfdrlprune.deployment.c_source.sums import Window
 from tfdrlprune.deployment.model_graph import Graph, Node
 from tfdrlprune.specs import Array
@@ -53,8 +52,7 @@ def write(program: Program, node: Node) -> None:
     form = choose(layer)
     lines = writer.lines(form)
     lines += activation(Place("y"), program.size(node.output), node.activation)
-    name, total = layer_name(program, node), layer.weights.size
-    found = LayerForm(name, form.kind, WIDE, writer.stored, total, "int8", "int32")
+    found = writer.described(layer_name(program, node), form)
     name = program.function(found, lines, _PARAMETERS)
     given = program.whole.scratch(size)
     program.helpers.update(("rounded", "to_bytes"))

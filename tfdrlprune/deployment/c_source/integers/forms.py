@@ -10,7 +10,7 @@ import numpy as np
 
 from tfdrlprune.deployment.c_source.integers.layer import Form, Layer, in_runs, quads, together
 from tfdrlprune.deployment.c_source.integers.quads import QUAD, WIDE
-from tfdrlprune.deployment.c_source.program import Program
+from tfdrlprune.deployment.c_source.program import LayerForm, Program
 from tfdrlprune.deployment.c_source.sums import over_points
 from tfdrlprune.deployment.c_source.texts import indented, smallest_unsigned
 from tfdrlprune.specs import Array
@@ -52,6 +52,12 @@ class Writer:
             body += self._dots()
         return body
 
+    def described(self, name: str, form: Form) -> LayerForm:
+        """Returns how the layer is computed, once its lines are written."""
+        layer, total = self.layer, self.layer.weights.size
+        kind = form.kind if layer.tiled or self.stored == total else "block-sparse"
+        return LayerForm(name, kind, WIDE, self.stored, total, "int8", "int32")
+
     def _weights(self, values: Array) -> str:
         self.stored += values.size
         return self.program.constant("w", np.ascontiguousarray(values))
@@ -65,12 +71,9 @@ class Writer:
         self.program.helpers.add("begin16")
         signed = layer.filled(layer.bias + 128 * layer.sums)
         bias = self.program.constant("b", layer.filled(layer.bias), ("SIGNED_QUADS", signed))
-        return lines + [
-            f"begin16(&{name}, {bias} + {first} + {t * WIDE});"
-            if t
-            else f"begin16(&{name}, {bias} + {first});"
-            for t, name in enumerate(names)
-        ]
+        at = [f"{first} + {t * WIDE}" if t else first for t in range(len(names))]
+        starts = [f"begin16(&{n}, {bias} + {a});" for n, a in zip(names, at, strict=True)]
+        return lines + starts
 
     def _end(self, part: slice, at: str, count: int) -> str:
         """Returns the line that makes outputs of sums.

@@ -6,7 +6,6 @@ import numpy as np
 
 from tfdrlprune.deployment.c_source.integers.forms import Writer
 from tfdrlprune.deployment.c_source.integers.layer import Layer, choose
-from tfdrlprune.deployment.c_source.integers.quads import WIDE
 from tfdrlprune.deployment.c_source.integers.scales import is_whole, rounding, step_of, zero_byte
 from tfdrlprune.deployment.c_source.matrices import conv_window, layer_name, spread
 from tfdrlprune.deployment.c_source.program import LayerForm, Place, Program, unsupported
@@ -129,8 +128,5 @@ def _write(program: Program, node: Node, layer: Layer, source: Place) -> None:
     out = program.new(node.output)
     form, writer = choose(layer), Writer(program, layer)
     lines = writer.lines(form)
-    name, total = layer_name(program, node), layer.weights.size
-    kind = form.kind if layer.tiled or writer.stored == total else "block-sparse"
-    found = LayerForm(name, kind, WIDE, writer.stored, total, "int8", "int32")
-    name = program.function(found, lines)
+    name = program.function(writer.described(layer_name(program, node), form), lines)
     program.step([f"{name}({source}, {out});"], source, out)
