@@ -110,7 +110,7 @@ def test_any_layer_is_its_matrix_in_integers(outputs, inputs, block, density, re
 @given(
     size=st.tuples(st.integers(1, 3), st.integers(1, 4)),
     channels=st.sampled_from([1, 3, 4]),
-    outputs=st.sampled_from([1, 5, 16, 33]),
+    outputs=st.sampled_from([1, 5, 33, 124]),
     stride=st.integers(1, 2),
     dilation=st.integers(1, 2),
     same=st.booleans(),

@@ -100,12 +100,17 @@ class Writer:
         zero = "zero - QUAD_ZERO" if tiled else "zero"
         return f"give_floats({target}, s, {arrays}, {count}, step, {zero});"
 
-    def _groups(self) -> list[tuple[int, int, int]]:
-        """Returns loops over groups of tiles: the first tile, groups, and tiles in each."""
+    def _groups(self, most: int = _TILES) -> list[tuple[int, int, int]]:
+        """Returns loops over groups of tiles: the first tile, groups, and tiles in each.
+
+        A tile that is not full is in a group of its own kind, the last one: where there are more
+        points, nothing may be written beyond the outputs of one.
+        """
         tiles = -(-self.layer.tiled // WIDE)
-        full, rest = divmod(tiles, _TILES)
-        found = [(0, full, _TILES)] if full else []
-        return found + ([(full * _TILES, 1, rest)] if rest else [])
+        full = self.layer.tiled // (most * WIDE)
+        rest = tiles - full * most
+        found = [(0, full, most)] if full else []
+        return found + ([(full * most, 1, rest)] if rest else [])
 
     def _around(self, group: tuple[int, int, int], body: list[str]) -> list[str]:
         """Returns the loop over groups and points around what leaves its sums in s."""
@@ -182,7 +187,7 @@ class Writer:
         counts = [len(part) for part in found.values]
         rows = sum(len(together(found.some(f, f + n * t), t)[0]) * t for f, n, t in groups)
         if rows > _UNEVEN * sum(counts):
-            groups = [(0, len(counts), 1)]
+            groups = self._groups(1)
         lines = []
         for first, count, tiles in groups:
             values, offsets, starts = together(found.some(first, first + count * tiles), tiles)
