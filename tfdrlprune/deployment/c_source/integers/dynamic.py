@@ -11,7 +11,7 @@ import numpy as np
 from tfdrlprune.deployment.c_source.elementwise import activated, activation
 from tfdrlprune.deployment.c_source.integers.forms import Writer
 from tfdrlprune.deployment.c_source.integers.layer import Layer, choose
-from tfdrlprune.deployment.c_source.matrices import conv_window, layer_name, spread
+from tfdrlprune.deployment.c_source.matrices import layer_name
 from tfdrlprune.deployment.c_source.program import Place, Program
 from tfdrlprune.deployment.c_source.sums import Window
 from tfdrlprune.deployment.model_graph import Graph, Node
@@ -21,8 +21,11 @@ _PARAMETERS = "const uint8_t *restrict x, float *restrict y, float step, int32_t
 
 
 def takes(graph: Graph, node: Node) -> bool:
-    """Tells whether a layer has int8 weights and floats around them, one row or one image."""
-    if node.kind not in ("FULLY_CONNECTED", "CONV_2D"):
+    """Tells whether a dense layer has int8 weights, floats around them, and one row.
+
+    Convolutions of dynamic files LiteRT computes otherwise; in C they keep their float sums.
+    """
+    if node.kind != "FULLY_CONNECTED":
         return False
     given, weights, out = (graph.tensors[i] for i in (*node.inputs[:2], node.output))
     floats = given.dtype == out.dtype == "float32" and activated(node.activation, "x") is not None
@@ -30,24 +33,17 @@ def takes(graph: Graph, node: Node) -> bool:
         return False
     bias = node.inputs[2] if len(node.inputs) > 2 else -1
     known = bias < 0 or graph.tensors[bias].value is not None
-    if node.kind == "CONV_2D":
-        return known and weights.shape[3] == given.shape[3]
     return known and int(np.prod(given.shape)) == weights.shape[1]
 
 
 def write(program: Program, node: Node) -> None:
-    """Writes FULLY_CONNECTED or CONV_2D."""
+    """Writes FULLY_CONNECTED."""
     graph = program.graph
     weights = graph.tensors[node.inputs[1]].stored
     assert weights is not None  # `takes` has looked
-    if node.kind == "CONV_2D":
-        source, shape = spread(program, node, weights.shape[1:3])
-        window = conv_window(program, node, shape)
-    else:
-        source, shape = program.place(node.inputs[0]), program.shape(node.inputs[0])
-        window = Window(1, weights.shape[1], 0)
-    size, out = int(np.prod(shape, dtype=int)), program.new(node.output)
-    layer = _layer(graph, node, weights.reshape(len(weights), -1).T, window)
+    source, size = program.place(node.inputs[0]), program.size(node.inputs[0])
+    out = program.new(node.output)
+    layer = _layer(graph, node, weights.T, Window(1, size, 0))
     writer = Writer(program.whole, layer)
     form = choose(layer)
     lines = writer.lines(form)
