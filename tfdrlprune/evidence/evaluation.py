@@ -47,6 +47,16 @@ def evaluate(
         FileNotFoundError: there is no artifact, or no baseline.
         ValueError: one is damaged, or does not fit the environment; a baseline, and no bounds on
             returns are known.
+
+    Example:
+        >>> import tempfile
+        >>> import tfdrlprune as tp
+        >>> policy = tp.policies.from_agent(tp.agents.dqn("CartPole-v1", hidden=(8,), seed=0))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     artifact = tp.export(policy, f"{folder}/cartpole").folder
+        ...     report = evaluate(artifact, "CartPole-v1", episodes=5)
+        >>> report.gate["episodes"], report.gate["verdict"]  # no verdict without a baseline
+        (5, None)
     """
     terms = terms or Terms()
     every = [folder] if baseline is None else [baseline, folder]
