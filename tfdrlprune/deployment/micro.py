@@ -15,6 +15,7 @@ import numpy as np
 from tfdrlprune import runtime
 from tfdrlprune._console import silent
 from tfdrlprune.deployment.artifact import Manifest, signature_names
+from tfdrlprune.deployment.micro_arena import smallest_arena
 from tfdrlprune.deployment.model_file import Reader
 from tfdrlprune.specs import Array
 
@@ -23,8 +24,6 @@ EXAMPLE_FILE = "policy_micro.cc"
 # What it can hold, measured with tflite-micro 0.dev2026: others it does not run.
 PRECISIONS = ("float32", "int8", "int16x8")
 _LARGEST_ARENA = 64 * 1024 * 1024
-# Bytes: arenas are given in these steps, as tflite-micro aligns to them.
-_ALIGNMENT = 16
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,8 @@ def for_micro(content: bytes, manifest: Manifest) -> Micro:
         ValueError: tflite-micro has not got one of the operations; names them.
     """
     kinds = tuple(sorted({Reader(content).kind(op) for op in Reader(content).graph.operators}))
-    arena = _smallest_arena(content, kinds)
+    _check_runs(content, kinds)
+    arena = smallest_arena(content, _LARGEST_ARENA)
     interpreter = Interpreter(content, manifest, arena)
     files = {
         HEADER_FILE: _header(content, arena, interpreter.positions(manifest)).encode(),
@@ -138,8 +138,8 @@ def _run(content: bytes, arena_bytes: int) -> Any:
     return interpreter
 
 
-def _smallest_arena(content: bytes, kinds: tuple[str, ...]) -> int:
-    """Returns the smallest arena in bytes, by bisection."""
+def _check_runs(content: bytes, kinds: tuple[str, ...]) -> None:
+    """Raises ValueError where tflite-micro does not run a model, whatever its arena."""
     try:
         _run(content, _LARGEST_ARENA)
     except RuntimeError as error:
@@ -147,16 +147,6 @@ def _smallest_arena(content: bytes, kinds: tuple[str, ...]) -> int:
             f"tflite-micro does not run this policy: {error} Its operations are "
             f"{', '.join(kinds)}. Export for another target, or as C (--formats tflite,c)."
         ) from error
-    low, high = 0, _LARGEST_ARENA // _ALIGNMENT
-    while high - low > 1:
-        middle = (low + high) // 2
-        try:
-            _run(content, middle * _ALIGNMENT)
-        except RuntimeError:
-            low = middle
-        else:
-            high = middle
-    return high * _ALIGNMENT
 
 
 def _header(content: bytes, arena_bytes: int, positions: dict[str, int]) -> str:
