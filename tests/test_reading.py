@@ -37,11 +37,18 @@ def kernel(nonzero):
     return Kernel("dense", "FULLY_CONNECTED", (3, 4), nonzero, cells, cells.astype(np.uint8))
 
 
+REHEARSAL = Coverage(2_048, 20_000, 0.025, 0.5, 1.5, 7, 0.01, {"observation": [2]})
+
+
 def whole(differences=CHOOSES):
     made = report(small=True, differences=differences, sha256="ab" * 32, kernels=(kernel(3),))
     first = dataclasses.replace(made.stages[0], kernels=(kernel(12), kernel(11)))
     return dataclasses.replace(
-        made, stages=(first, made.stages[1]), robustness=FOUND, tried=(TRIED,)
+        made,
+        stages=(first, made.stages[1]),
+        robustness=FOUND,
+        tried=(TRIED,),
+        rehearsal=REHEARSAL,
     )
 
 
@@ -58,6 +65,9 @@ def test_what_was_read_makes_the_same_files_to_the_byte(differences, tmp_path):
     assert again.judged.differences == differences
     assert again.robustness == FOUND
     assert again.tried == (TRIED,)
+    assert again.rehearsal == REHEARSAL
+    assert "2.5% of 2,048 states" in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "2.5% of 2,048 states" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert again.judged.episodes.returns.tolist() == made.judged.episodes.returns.tolist()
     assert again.files(plain=True) == made.files(plain=True)
     assert str(again) == str(made)

@@ -15,6 +15,7 @@ from tfdrlprune.compression.actor import Actor
 from tfdrlprune.deployment import artifact
 from tfdrlprune.deployment.exporter import export, with_c
 from tfdrlprune.deployment.requests import check_formats
+from tfdrlprune.evidence.coverage import Coverage
 from tfdrlprune.evidence.ledger import Ledger
 from tfdrlprune.evidence.memory import Memory
 from tfdrlprune.evidence.report import SMALL_DENSE, Report
@@ -177,7 +178,11 @@ class Bench:
         return made.manifest.files[artifact.MODEL_FILE].size_bytes
 
     def report(
-        self, requested: str, command: str | None = None, tried: Sequence[Tried] = ()
+        self,
+        requested: str,
+        command: str | None = None,
+        tried: Sequence[Tried] = (),
+        rehearsal: Coverage | None = None,
     ) -> Report:
         """Returns what was measured; plays the sweeps, where some are asked for.
 
@@ -185,6 +190,7 @@ class Bench:
             requested: name of the stage that was asked for.
             command: that makes this report again.
             tried: the candidates that the stages were chosen from.
+            rehearsal: of the dense policy's states, by what the last stage was taught on.
         """
         found = Report.of(
             self._ledger.rows(),
@@ -194,7 +200,9 @@ class Bench:
             fallback=self._judging.fallback,
             command=command,
         )
-        return dataclasses.replace(found, robustness=self._sweep(found), tried=tuple(tried))
+        return dataclasses.replace(
+            found, robustness=self._sweep(found), tried=tuple(tried), rehearsal=rehearsal
+        )
 
     def _sweep(self, report: Report) -> Robustness | None:
         judging = self._judging

@@ -191,7 +191,7 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
         if recipe.small_dense:
             _add_small_dense(bench, chosen, classroom)
         tried = [each.row(each is found.best) for each in found.attempts]
-        report = bench.report(names[-1], command, tried)
+        report = bench.report(names[-1], command, tried, chosen.coverage)
     own = _resolved(chosen, recipe)
     return Result(chosen.policy, own, report, {"dense": teacher, **dict(chosen.stages)}, bench)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tfdrlprune.evidence import sidecar
+from tfdrlprune.evidence.coverage import Coverage
 from tfdrlprune.evidence.report import ARRAYS_FILE, FORMAT_VERSION, JSON_FILE, Report
 from tfdrlprune.evidence.stage import StageRow
 from tfdrlprune.evidence.sweeping.sweep_results import Robustness
@@ -88,6 +89,7 @@ def _report(value: Mapping[str, Any], arrays: Mapping[str, Array]) -> Report:
         command=value["command"],
         robustness=None if swept is None else Robustness.from_json(swept),
         tried=tuple(Tried(**each) for each in value["tried"]),
+        rehearsal=None if value["rehearsal"] is None else Coverage(**value["rehearsal"]),
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tfdrlprune.evidence import machine, markdown, page, sidecar, table
+from tfdrlprune.evidence.coverage import Coverage
 from tfdrlprune.evidence.ledger import broken_by, last_safe
 from tfdrlprune.evidence.stage import StageRow
 from tfdrlprune.evidence.sweeping import curves
@@ -49,6 +50,8 @@ class Report:
         robustness: the final stage and a small dense network beside the baseline under
             disturbances; None if nothing was disturbed.
         tried: the candidates that the final stages were chosen from.
+        rehearsal: of the dense policy's states by those that the final stages were taught on; None
+            where nothing was taught, and of images.
     """
 
     stages: tuple[StageRow, ...]
@@ -64,6 +67,7 @@ class Report:
     command: str | None = None
     robustness: Robustness | None = None
     tried: tuple[Tried, ...] = ()
+    rehearsal: Coverage | None = None
 
     @staticmethod
     def of(
@@ -193,6 +197,7 @@ class Report:
             "gate": self.gate,
             "robustness": None if self.robustness is None else self.robustness.to_json(),
             "tried": [dataclasses.asdict(each) for each in self.tried],
+            "rehearsal": None if self.rehearsal is None else self.rehearsal.to_json(),
             "environment": self.environment,
             "seeds": {"seed": self.seed, "episodes": list(self.seeds)},
             "versions": self.versions,
@@ -227,6 +232,18 @@ class Report:
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """Prints the table where a notebook's viewer shows text, rather than every episode."""
         printer.text(str(self))
+
+    @property
+    def rehearsed(self) -> str:
+        """Which states were not rehearsed, in words; empty where that is not known."""
+        found = self.rehearsal
+        if found is None:
+            return ""
+        return (
+            f"{found.uncovered:.1%} of {found.count:,} states that the dense policy visits in "
+            f"fresh episodes are far from all {found.baseline_count:,} looked at of those that the "
+            f"result was taught on; {found.outside:.1%} lie outside their range in some number."
+        )
 
     def _tried(self) -> str:
         """Returns a line for each candidate, where there was more than one."""
