@@ -240,9 +240,3 @@ def test_the_frozen_signature_keeps_its_keys(tmp_path):
     signature = signature_file.read_signature(save(dqn(), tmp_path / "p"))
     assert signature.keys == ("0/discount", "0/observation", "0/reward", "0/step_type")
     assert signature.leaves() == ["0/observation"]
-
-
-def test_a_policy_that_explores_is_refused_as_one_that_acts_at_random(tmp_path):
-    policy_saver.PolicySaver(dqn().collect_policy).save(str(tmp_path / "p"))
-    with pytest.raises(ValueError, match=r"acts at random: asked twice.*Save GreedyPolicy\("):
-        policies.load(tmp_path / "p")
