@@ -69,6 +69,7 @@ def summarize() -> None:
     goals = [each for each in runs.values() if each["point"][1] == "compress"]
     curves = [each for each in runs.values() if each["point"][1] != "compress"]
     if goals:
+        goals.sort(key=lambda row: list(GOALS).index(row["env"]))
         write("frontier_goals", _GOALS_COLUMNS, goals, command="python benchmarks/frontier.py")
     if curves:
         order = {env: index for index, env in enumerate(CURVES)}
@@ -87,7 +88,6 @@ _GOALS_COLUMNS = {
     "goal": "goal, parameters",
     "seconds": "seconds",
     "bytes_ratio": "bytes of dense",
-    "latency_ratio": "latency of dense",
 }
 _CURVE_COLUMNS = {
     "env": "task",

@@ -274,7 +274,7 @@ def test_recorded_observations_are_partly_held_out_and_the_best_round_is_kept():
     teacher, seen = balancer(), np.random.default_rng(0).normal(size=(500, 4)).astype("float32")
     lesson = Lesson(teacher, copy(teacher, seed=1), QUICK, 0)
     taught = teach(lesson, None, observations=seen)
-    assert len(lesson._states()[1]) == 450
+    assert len(lesson.states()[0]) == 450
     held_out = seen[np.random.default_rng([0, 1]).permutation(500)[:50]]
     assert -taught.value == pytest.approx(lesson.losses_on([held_out])[0], rel=1e-5)
 
