@@ -29,12 +29,6 @@ BOTH = tensor_spec.BoundedTensorSpec((2,), tf.int64, 0, [2, 1], name="action")
 OBSERVATIONS = np.random.default_rng(5).normal(size=(60, 4)).astype("float32")
 
 
-@pytest.fixture(autouse=True)
-def seeded():
-    """Random operations need a seed where an earlier test has asked for determinism."""
-    tf.random.set_seed(0)
-
-
 def chooser():
     actor = actor_distribution_network.ActorDistributionNetwork(
         VECTOR, BOTH, fc_layer_params=(16, 8), discrete_projection_net=projection
@@ -76,6 +70,7 @@ def greedy(agent, observations):
 def definition_of(function, *, called=True):
     """Returns a graph that calls a function, or that has it and does not call it."""
     with tf.Graph().as_default() as made:
+        tf.random.set_seed(0)  # asked for where an earlier test has made operations deterministic
         tf.function(function)()
     definition = made.as_graph_def()
     if not called:
