@@ -17,6 +17,8 @@ from typing import Any
 import jinja2
 from harness import HERE, RESULTS, text
 
+from tfdrlprune.evidence.machine import in_words
+
 TEMPLATES = sorted((HERE.parent / "docs").glob("*.md.jinja"))
 
 
@@ -37,11 +39,10 @@ def table(name: str) -> str:
 def origin(name: str) -> str:
     """Returns the line that says how a result was measured."""
     result = load(name)
-    machine = result["machine"]
     versions = ", ".join(f"{package} {version}" for package, version in result["versions"].items())
     return (
-        f"`{result['command']}`; {machine['processor']}, {machine['cores']} cores, "
-        f"{machine['system']}; {versions}. [All figures](../benchmarks/results/{name}.json)."
+        f"`{result['command']}`; {in_words(result['machine'])}; "
+        f"{versions}. [All figures](../benchmarks/results/{name}.json)."
     )
 
 

@@ -48,5 +48,32 @@ def test_known_bounds_hold_and_follow_from_reward_and_time_limit(env_id, action)
 
 def test_declared_bounds_go_first_and_none_at_all_is_an_error_with_the_remedy():
     assert return_bounds("CartPole-v1", (0.0, 50.0)) == (0.0, 50.0)
-    with pytest.raises(ValueError, match=r"none are known for 'LunarLander-v3'.*--return-bounds"):
+    with pytest.raises(
+        ValueError, match=r"none are known for 'Other-v0'.*--return-bounds LOW HIGH"
+    ):
+        return_bounds("Other-v0")
+
+
+def test_of_lunar_lander_usual_bounds_are_told_but_are_not_taken_for_known():
+    both = r"--return-bounds -1500 400 .*Judging\(terms=Terms\(bounds=\(-1500, 400\)\)\)"
+    with pytest.raises(ValueError, match=both):
         return_bounds("LunarLander-v3")
+
+
+class Rocket:
+    """Keeps the lander upright with its main engine on."""
+
+    def __init__(self):
+        self._steps = 0
+
+    def action(self, observation):
+        self._steps += 1
+        x, _, speed, _, angle, turning, _, _ = observation
+        lean = np.clip(0.5 * x + speed, -0.4, 0.4)
+        push = 0.5 * (lean - angle) - turning
+        return (3 if push < 0 else 1) if abs(push) > 0.05 and self._steps % 2 else 2
+
+
+def test_no_lower_bound_of_lunar_lander_is_within_reach_as_a_rocket_shows():
+    returns = roll_out(Rocket(), "LunarLander-v3", range(3)).returns
+    assert (returns < -15_000).all()

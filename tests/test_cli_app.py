@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 
@@ -122,3 +124,31 @@ def test_the_traceback_is_shown_on_request(failing, capsys, monkeypatch):
 def test_an_interrupt_is_exit_code_130(failing, capsys):
     assert failing(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err.strip() == "Interrupted. No output folder was left behind."
+
+
+def test_an_interrupt_says_what_a_command_leaves_behind(failing, capsys):
+    assert failing(KeyboardInterrupt("small.work keeps what was done.")) == 130
+    assert capsys.readouterr().err.strip() == "Interrupted. small.work keeps what was done."
+
+
+def test_no_command_at_all_shows_the_help_in_its_lines(capsys):
+    assert app.run([]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("Usage: tfdrlprune [OPTIONS] COMMAND [ARGS]...\n")
+    assert "\n  compress " in shown
+
+
+def test_a_full_disk_is_told_with_the_remedy(failing, capsys):
+    assert failing(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "small/policy.tflite")) == 2
+    assert capsys.readouterr().err == (
+        "Error: The disk is full (small/policy.tflite). Make room and give the same command again."
+        "\n"
+    )
+
+
+def test_sentences_of_click_end_before_the_hint(capsys):
+    assert app.run(["train", "CartPole-v1", "--out", "x"]) == 2
+    assert capsys.readouterr().err == (
+        "Error: Missing option '--algo'. Choose from: dqn, c51, ppo, sac, td3. "
+        "See tfdrlprune train --help.\n"
+    )

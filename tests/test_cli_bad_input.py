@@ -40,6 +40,8 @@ def made(tmp_path_factory):
     (root / "recipe.toml").write_text("sparsty = 0.9\n")
     (root / "torn.toml").write_text("sparsity = = 1\n")
     np.savez(root / "narrow.npz", x=np.zeros((5, 3), np.float32))
+    np.savez(root / "nan.npz", observation=np.full((5, 4), np.nan, np.float32))
+    (root / "agent.zip").write_bytes(b"PK")
     (root / "text.npz").write_text("not an archive")
     return root
 
@@ -141,6 +143,28 @@ CASES = {
         "Directory 'recipe.toml' is a file",
     ),
     "a huge seed": ("inspect good --seed 4294967296", "is not in the range"),
+    "an artifact's folder misspelt": (
+        "evaluate goood --env CartPole-v1",
+        "as `tfdrlprune export` writes it. Did you mean good?",
+    ),
+    "a folder of artifacts": ("benchmark .", "writes it. Did you mean changed or cut or good?"),
+    "a policy where an artifact belongs": (
+        "evaluate policy --env CartPole-v1",
+        "This is a policy: make one of it by `tfdrlprune export policy --out DIR`.",
+    ),
+    "a policy's folder misspelt": (
+        "compress polcy --out OUT",
+        "There is no policy at polcy: no such file or folder. Did you mean policy?",
+    ),
+    "another framework's file": ("inspect agent.zip", "rebuilt in Keras from its weights"),
+    "observations that are not there": (
+        "export policy --precision int8 --observations no.npz --out OUT",
+        "No such file or directory (no.npz).",
+    ),
+    "observations with NaN": (
+        "export policy --precision int8 --observations nan.npz --out OUT",
+        "nan.npz: The observation 'observation' holds NaN",
+    ),
     "no artifact": ("evaluate home --env CartPole-v1", "home is not an artifact"),
     "a cut file": ("evaluate cut --env CartPole-v1", "The file was cut or changed"),
     "a changed file": ("inspect changed", "its SHA-256 differs"),

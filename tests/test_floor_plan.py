@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "tfdrlprune"
 
 GROUND = {
     *("_console", "_tf", "_tf_agents", "_version", "choices", "folders"),
-    *("observations", "recipe", "simulation", "specs"),
+    *("nearest", "observations", "recipe", "simulation", "specs"),
 }
 # room -> the rooms, or single modules, that it may import beside itself and the ground floor
 ROOMS = {

@@ -39,3 +39,10 @@ def test_nothing_and_something_else_are_told_apart(tmp_path):
     for source in (tmp_path / "a", tmp_path / "a" / "policy.tflite"):
         with pytest.raises(ValueError, match="is an exported artifact"):
             policies.load(source)
+
+
+def test_a_folder_above_a_policy_names_the_policy(tmp_path):
+    (tmp_path / "runs" / "cartpole").mkdir(parents=True)
+    (tmp_path / "runs" / "cartpole" / "dqn.keras").touch()
+    with pytest.raises(ValueError, match=r"is no policy: .* Did you mean .*cartpole/dqn\.keras\?"):
+        policies.load(tmp_path / "runs")

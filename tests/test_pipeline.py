@@ -107,6 +107,7 @@ def test_observations_alone_are_enough_and_then_nothing_is_judged():
     assert result.report.stages[1].returns is None
     assert result.report.stages[1].agreement > 0.8
     assert "No environment" in result.report.gate["message"]
+    assert result.report.command.startswith("tp.compress(policy, None, tp.Recipe(")
 
 
 @pytest.mark.parametrize(

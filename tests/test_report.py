@@ -16,6 +16,8 @@ import pytest
 from reports import BOUNDS, COUNT, DENSE, episodes, report, row
 from rich.console import Console
 
+from tfdrlprune.evidence.diagnostics import Deviation, Diagnostics, Quantiles
+from tfdrlprune.evidence.differences import Differences
 from tfdrlprune.evidence.episodes import Episodes
 from tfdrlprune.evidence.gate import judge
 from tfdrlprune.evidence.report import Report
@@ -23,7 +25,7 @@ from tfdrlprune.evidence.statistics import Estimate
 from tfdrlprune.evidence.stored_kernels import Kernel
 from tfdrlprune.evidence.sweeping.sweep_results import Curve, Point, Robustness, SweepResult
 from tfdrlprune.evidence.sweeping.sweeps import Sweep
-from tfdrlprune.evidence.table import cells
+from tfdrlprune.evidence.table import COLUMNS, cells
 from tfdrlprune.evidence.terms import Terms
 
 
@@ -61,6 +63,16 @@ def test_a_folder_keeps_its_name_in_the_table():
     assert cells(row("small_dense", None))[0] == "small dense"
 
 
+def test_of_continuous_actions_the_distance_is_told_as_hardly_any_is_equal():
+    off = Deviation(Quantiles(0.021, 0.03, 0.04, 0.2), value=0.4, observation=3, dimension=0)
+    nothing = Quantiles(0.0, 0.0, 0.0, 0.0)
+    states = Diagnostics(100, 0.09, None, off, outputs=nothing, centred_outputs=None)
+    between = Differences(states, coverage=None, bounds=None, notes=())
+    agreement = COLUMNS.index("agreement")
+    assert cells(row("int8", None, agreement=0.09, differences=between))[agreement] == "off by 2.1%"
+    assert cells(row("int8", None, agreement=0.09))[agreement] == "9.0%"
+
+
 def test_the_last_stage_is_judged_against_the_first():
     made = report()
     assert made.verdict == "PASS"
@@ -86,7 +98,8 @@ def test_a_stage_without_a_verdict_says_why_and_is_valid_json():
     assert "No environment" in nothing.gate["message"]
     unbounded = report(verdict="INCONCLUSIVE", gate=None)
     assert unbounded.gate["verdict"] == "INCONCLUSIVE"
-    assert "--return-bounds LOW HIGH" in unbounded.gate["message"]
+    for remedy in ("--return-bounds LOW HIGH", "Judging(terms=Terms(bounds=(LOW, HIGH)))"):
+        assert remedy in unbounded.gate["message"]
 
 
 def test_the_final_stage_must_have_been_measured():

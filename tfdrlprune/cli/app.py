@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import errno
 import os
 import sys
 import traceback
@@ -49,10 +50,15 @@ def run(arguments: Sequence[str]) -> int:
     """
     try:
         code = app.main(args=list(arguments), prog_name="tfdrlprune", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return BAD_INPUT
     except click.ClickException as error:
         return _bad_use(error)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted. No output folder was left behind.", err=True)
+    except (KeyboardInterrupt, click.Abort) as error:
+        # A command may say what it leaves behind. Click makes an Abort of it, without words.
+        said = str(error) or str(error.__cause__ or "") or "No output folder was left behind."
+        click.echo(f"Interrupted. {said}", err=True)
         return INTERRUPTED
     except Exception as error:
         return _failed(error)
@@ -62,7 +68,10 @@ def run(arguments: Sequence[str]) -> int:
 def _bad_use(error: click.ClickException) -> int:
     context = getattr(error, "ctx", None)
     hint = f" See {context.command_path} --help." if context is not None else ""
-    click.echo(f"Error: {_one_line(error.format_message())}{hint}", err=True)
+    message = _one_line(error.format_message())
+    if not message.endswith((".", "?", "!", ")")):
+        message += "."
+    click.echo(f"Error: {message}{hint}", err=True)
     return BAD_INPUT
 
 
@@ -70,7 +79,7 @@ def _failed(error: Exception) -> int:
     if os.environ.get(DEBUG):
         traceback.print_exception(error, file=sys.stderr)
     if is_bad_input(error):
-        click.echo(f"Error: {_one_line(str(error))}", err=True)
+        click.echo(f"Error: {_one_line(_in_words(error))}", err=True)
         return BAD_INPUT
     name = type(error).__name__
     click.echo(
@@ -79,6 +88,16 @@ def _failed(error: Exception) -> int:
         err=True,
     )
     return UNEXPECTED
+
+
+def _in_words(error: Exception) -> str:
+    """Returns the message, that of the operating system without its number and with a remedy."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno == errno.ENOSPC and error.strerror == os.strerror(errno.ENOSPC):
+        return f"The disk is full{where}. Make room and give the same command again."
+    return f"{error.strerror}{where}."
 
 
 def is_bad_input(error: BaseException) -> bool:

@@ -63,6 +63,8 @@ def _show(found: list[dict[str, Any]], hz: float, machine: dict[str, Any]) -> No
     from rich.table import Table
     from rich.text import Text
 
+    from tfdrlprune.evidence.machine import in_words
+
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("artifact")
     names = ("bytes", "us (p99)", f"us at {hz:g} Hz (p99)", "start-up ms", "memory MB")
@@ -79,4 +81,4 @@ def _show(found: list[dict[str, Any]], hz: float, machine: dict[str, Any]) -> No
             f"{each['rss_bytes'] / 1e6:.0f}",
         )
         table.add_row(*map(Text, cells))
-    output.show(table, f"{machine['processor']}, {machine['cores']} cores, {machine['system']}")
+    output.show(table, in_words(machine))

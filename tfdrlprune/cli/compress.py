@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +15,11 @@ import click
 
 from tfdrlprune.cli import exits, options, output, sources
 from tfdrlprune.cli import formats as formats_option
+from tfdrlprune.nearest import check_policy_there
 
 if TYPE_CHECKING:
     from tfdrlprune.compression.pipeline import Result
+    from tfdrlprune.evidence.terms import Terms
 
 
 @click.command(
@@ -87,6 +91,7 @@ def command(
     recipe = options.build_recipe(recipe_file, flags)
     if observations is None:
         env = sources.environment_of(source, env)
+    check_policy_there(source)
     if env is None and observations is None:
         raise click.UsageError(f"Give --env or --observations: {source} does not name its own.")
     terms = options.build_terms(flags, env, seed)
@@ -110,7 +115,8 @@ def command(
     batch = None
     if observations is not None:
         batch = sources.load_observations(observations, policy.observation_spec)
-    with output.progress() as progress:
+    _warn_of_no_bounds(env, terms)
+    with _resumable(kept), output.progress() as progress:
         result = compress(
             policy,
             env,
@@ -133,6 +139,32 @@ def command(
         _log(logs, out, source, env, result)
     output.show(result.report, f"Wrote {out}.")
     return exits.of_verdicts([result.report.verdict])
+
+
+def _warn_of_no_bounds(env: str | None, terms: Terms) -> None:
+    """Says before the work what would otherwise be read after it: that nothing can be decided."""
+    from tfdrlprune.evidence.bounds import declare
+    from tfdrlprune.evidence.ledger import known_bounds
+
+    if env is not None and known_bounds(env, terms.bounds) is None:
+        click.echo(
+            f"Note: no bounds on returns are known for {env}, so the verdict will be INCONCLUSIVE. "
+            f"{declare(env)}",
+            err=True,
+        )
+
+
+@contextlib.contextmanager
+def _resumable(kept: Path) -> Iterator[None]:
+    """Says on Ctrl-C what the same command goes on from."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not kept.exists():
+            raise
+        raise KeyboardInterrupt(
+            f"{os.path.relpath(kept)} keeps what was done: the same command goes on from there."
+        ) from None
 
 
 def _log(logs: Path, out: Path, source: Path, env: str | None, result: Result) -> None:

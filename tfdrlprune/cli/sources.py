@@ -96,6 +96,10 @@ def load_observations(file: Path, nest: Any) -> Any:
     if not set(names) <= set(arrays):
         raise ValueError(f"{file} holds the arrays {sorted(arrays)}. Expected: {names}.")
     observations = pack_like(nest, [arrays[name] for name in names])
-    if not as_batch(nest, observations)[1]:
+    try:
+        batched = as_batch(nest, observations)[1]
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+    if not batched:
         raise ValueError(f"{file} holds one observation without a batch axis. Give many.")
     return observations

@@ -15,6 +15,7 @@ import numpy as np
 from tfdrlprune.agents.environments import spaces_of
 from tfdrlprune.agents.spaces import action_nest, observation_nest
 from tfdrlprune.compression.bench import Bench, Judging, Progress
+from tfdrlprune.compression.call import python_call
 from tfdrlprune.compression.candidates import check, distilled
 from tfdrlprune.compression.classroom import Candidate, Classroom
 from tfdrlprune.compression.distillation import DistillationSettings
@@ -138,7 +139,7 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
         callbacks: makes Keras callbacks for each lesson, by its name.
         seed: of everything random.
         progress: called with (what is going on, done, in all).
-        command: that makes this result again, for the report.
+        command: that makes this result again, for the report; by default this call.
         work: folder that keeps what was made and played so far, by what it was made of: the same
             call goes on from there after it was killed. None keeps nothing. An environment that is
             no registered id and no function with a name has no such key, and is made anew.
@@ -173,6 +174,10 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
     classroom = Classroom(
         teacher, env, observations, settings, seed, tell, callbacks or (lambda name: [])
     )
+    if command is None:
+        command = python_call(
+            env, recipe, judging, distillation, seed=seed, recorded=observations is not None
+        )
     made_of = _made_of(classroom)
     store = Store(None if made_of is None else work)
     with contextlib.ExitStack() as stack:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tfdrlprune.folders import atomic_folder
+from tfdrlprune.nearest import instead_of_artifact
 from tfdrlprune.specs import ArraySpec, Head, Nest, flatten, nest_from_json, nest_to_json
 
 FORMAT_VERSION = 1
@@ -185,7 +186,7 @@ def read(folder: str | os.PathLike[str]) -> Manifest:
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(
             f"{folder} is not an artifact: expected a folder with {MANIFEST_FILE}, as "
-            "`tfdrlprune export` writes it."
+            f"`tfdrlprune export` writes it.{instead_of_artifact(Path(folder), is_artifact)}"
         ) from None
     except UnicodeDecodeError:
         raise ValueError(f"{path} is damaged: it is no text. Export the policy again.") from None

@@ -21,6 +21,32 @@ _KNOWN_BOUNDS: dict[str, Bounds] = {
 }
 
 
+# Where returns have no bounds that hold for every policy: what is declared, and what it says.
+_USUAL_BOUNDS: dict[str, tuple[Bounds, str]] = {
+    # Measured: +320 at best; -100 for a crash and some hundreds of shaping; a rocket that stays
+    # upright with its main engine on climbs out of sight, and returns -21,000.
+    "LunarLander-v3": ((-1500.0, 400.0), "where no lander flies away for good"),
+}
+
+
+def declare(env: object) -> str:
+    """Returns how bounds are declared, on the command line and from Python, for messages.
+
+    Example:
+        >>> declare("LunarLander-v3")[:70]
+        'Declare them: --return-bounds -1500 400 (they hold where no lander fli'
+    """
+    usual = _USUAL_BOUNDS.get(env) if isinstance(env, str) else None
+    low, high, note = "LOW", "HIGH", ""
+    if usual is not None:
+        (least, most), when = usual
+        low, high, note = f"{least:g}", f"{most:g}", f" (they hold {when})"
+    return (
+        f"Declare them: --return-bounds {low} {high}{note}, or from Python "
+        f"Terms(bounds=({low}, {high})), for compress Judging(terms=Terms(bounds=({low}, {high})))."
+    )
+
+
 def return_bounds(env: object, declared: Bounds | None = None) -> Bounds:
     """Returns bounds that no return of the environment can leave: the declared, or the known ones.
 
@@ -36,7 +62,6 @@ def return_bounds(env: object, declared: Bounds | None = None) -> Bounds:
         known = "" if env is None else f", and none are known for {env!r}"
         raise ValueError(
             "The gate needs bounds that no return can leave, as a rare catastrophe could outweigh "
-            f"all that was seen. Received: none{known}. Declare them: "
-            "--return-bounds LOW HIGH, or bounds=(low, high)."
+            f"all that was seen. Received: none{known}. {declare(env)}"
         )
     return bounds

@@ -116,7 +116,7 @@ def _scores(name: str, episodes: Episodes, bounds: Bounds) -> Floats:
         raise ValueError(
             f"The {name}'s return {scores[index]:g} of seed {episodes.seeds[index]} is outside the "
             f"return bounds {low:g} to {high:g}, so they are no bounds. Declare wider ones: "
-            "--return-bounds LOW HIGH."
+            "--return-bounds LOW HIGH, or from Python Terms(bounds=(LOW, HIGH))."
         )
     return np.clip(scores, low, high)
 

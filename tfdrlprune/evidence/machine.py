@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
@@ -27,6 +28,17 @@ def description() -> dict[str, Any]:
     """Returns processor, cores that this process may use, and operating system."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {"processor": _processor(), "cores": cores, "system": platform.system()}
+
+
+def in_words(machine: Mapping[str, Any]) -> str:
+    """Returns a description in words.
+
+    Example:
+        >>> in_words({"processor": "AMD EPYC", "cores": 1, "system": "Linux"})
+        'AMD EPYC, 1 core, Linux'
+    """
+    cores = machine["cores"]
+    return f"{machine['processor']}, {cores} core{'' if cores == 1 else 's'}, {machine['system']}"
 
 
 def _processor() -> str:

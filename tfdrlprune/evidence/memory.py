@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from tfdrlprune.evidence.episodes import Episodes
+from tfdrlprune.folders import replace_file
 
 
 class Memory:
@@ -43,7 +44,5 @@ class Memory:
             return Episodes.from_json(json.loads(path.read_text(encoding="utf-8")))
         played = play()
         self._folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(played.to_json()), encoding="utf-8")
-        os.replace(partial, path)
+        replace_file(path, json.dumps(played.to_json()).encode())
         return played

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from tfdrlprune.evidence import layers, table
+from tfdrlprune.evidence import layers, machine, table
 from tfdrlprune.evidence.plots import distributions, library, pareto, pictures, sweep_plots
 from tfdrlprune.evidence.plots.plot import Plot, look
 from tfdrlprune.evidence.stage import StageRow
@@ -74,6 +74,7 @@ def words(report: Report) -> dict[str, str]:
         "verdict": report.verdict or "NOT JUDGED",
         "message": message[:1].upper() + message[1:],
         "summary": summary(report),
+        "machine": machine.in_words(report.machine),
     }
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tfdrlprune.evidence import machine, markdown, page, sidecar, table
+from tfdrlprune.evidence.bounds import declare
 from tfdrlprune.evidence.coverage import Coverage
 from tfdrlprune.evidence.ledger import broken_by, last_safe
 from tfdrlprune.evidence.stage import StageRow
@@ -183,8 +184,8 @@ class Report:
         if row is self.baseline:
             return "There is one stage only, and nothing to hold it against."
         return (
-            f"INCONCLUSIVE: no bounds on returns are known for {self.environment}. Declare "
-            "them: --return-bounds LOW HIGH."
+            f"INCONCLUSIVE: no bounds on returns are known for {self.environment}. "
+            f"{declare(self.environment)}"
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def cells(row: StageRow) -> list[str]:
         f"{row.size_bytes:,}",
         f"{row.gzip_bytes:,}",
         f"{row.latency_us['median']:.1f} ({row.latency_us['p99']:.1f})",
-        "" if row.agreement is None else f"{row.agreement:.1%}",
+        _agreement(row),
         row.verdict or "",
     ]
 
@@ -121,6 +121,14 @@ def _plain(cell: str) -> Any:
     from rich.text import Text
 
     return Text(cell)  # never markup: a folder may be named [red]
+
+
+def _agreement(row: StageRow) -> str:
+    """Returns the share of equal choices; of continuous actions, which never are, the distance."""
+    deviation = None if row.differences is None else row.differences.states.deviation
+    if deviation is not None and deviation.fraction is not None:
+        return f"off by {deviation.fraction.p50:.1%}"
+    return "" if row.agreement is None else f"{row.agreement:.1%}"
 
 
 def _return(row: StageRow) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tfdrlprune.nearest import check_policy_there, inside
 from tfdrlprune.policies import form, frozen, keras_file, saved_model
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.signature_file import is_saved_model
@@ -16,6 +17,8 @@ from tfdrlprune.specs import ArraySpec, Head, Nest
 # Within the folder of a training run.
 _RUN_POLICY = "policy"
 _RUN_SAVED_MODEL = "saved_model"
+# What stable-baselines3, PyTorch, ONNX and JAX save.
+_OTHERS = (".zip", ".pt", ".pth", ".onnx", ".msgpack", ".safetensors")
 
 
 def load(
@@ -101,8 +104,7 @@ def _load(
     from_keras: Callable[..., Policy],
     from_saved_model: Callable[..., Policy],
 ) -> Policy:
-    if not source.exists():
-        raise FileNotFoundError(f"There is no policy at {source}: no such file or folder.")
+    check_policy_there(source)
     for folder in (source, source / _RUN_POLICY):
         if form.is_saved_policy(folder):
             return Policy.load(folder, custom_objects)
@@ -118,5 +120,24 @@ def _load(
         )
     raise ValueError(
         f"{source} is no policy: expected a folder of `tfdrlprune train`, a SavedModel folder of "
-        "PolicySaver, or a .keras or .h5 file."
+        f"PolicySaver, or a .keras or .h5 file.{_instead(source)}"
+    )
+
+
+def _instead(source: Path) -> str:
+    """Returns what to name or do where a path is no policy; "" where nothing better is known."""
+    if source.suffix in _OTHERS:
+        return (
+            " A network of another framework is rebuilt in Keras from its weights: "
+            "docs/importing.md shows how, for stable-baselines3."
+        )
+    return inside(source, _is_policy)
+
+
+def _is_policy(path: Path) -> bool:
+    return (
+        form.is_saved_policy(path)
+        or form.is_saved_policy(path / _RUN_POLICY)
+        or keras_file.is_keras(path)
+        or is_saved_model(path)
     )
