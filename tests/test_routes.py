@@ -7,8 +7,8 @@ import pytest
 from test_distillation import QUICK, balancer
 
 import tfdrlprune as tp
-from tfdrlprune.compression import candidates, routes
 from tfdrlprune.compression import classroom as classrooms
+from tfdrlprune.compression import routes
 from tfdrlprune.compression.bench import Judging
 from tfdrlprune.compression.classroom import Candidate, Classroom
 from tfdrlprune.compression.distillation import Taught
@@ -133,13 +133,13 @@ def test_a_killed_compression_goes_on_where_it_was(tmp_path, monkeypatch):
     recipe = tp.Recipe(sparsity=0.8, route="distil", until="target", precision="float16")
     judging = Judging(episodes=5, selection_episodes=5)
     taught = []
-    teach = candidates.teach
+    teach = classrooms.teach
 
     def listening(*arguments, **named):
         taught.append(1)
         return teach(*arguments, **named)
 
-    monkeypatch.setattr(candidates, "teach", listening)
+    monkeypatch.setattr(classrooms, "teach", listening)
 
     def compress(progress=None):
         return tp.compress(

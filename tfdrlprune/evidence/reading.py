@@ -89,7 +89,7 @@ def _report(value: Mapping[str, Any], arrays: Mapping[str, Array]) -> Report:
         command=value["command"],
         robustness=None if swept is None else Robustness.from_json(swept),
         tried=tuple(Tried(**each) for each in value["tried"]),
-        rehearsal=None if value["rehearsal"] is None else Coverage(**value["rehearsal"]),
+        rehearsal=None if value.get("rehearsal") is None else Coverage(**value["rehearsal"]),
     )
 
 
