@@ -267,3 +267,20 @@ def _initialize(network: Any, seed: int = 0) -> None:
         if len(variable.shape) > 1:
             initializer = tf.keras.initializers.Orthogonal(seed=100 * seed + index)
             variable.assign(initializer(variable.shape))
+
+
+def captured_steps(trainer: Any, steps: int) -> Any:
+    """Returns the inputs of the one compiled call that a fit of so many optimizer steps makes."""
+    trainer.make_train_function()
+    calls = []
+    original = trainer._learner._train
+
+    def capture(count: int, inputs: Any) -> Any:
+        calls.append((count, inputs))
+        return original(count, inputs)
+
+    trainer._learner._train = capture
+    trainer.fit(steps=steps, verbose=0)
+    ((count, inputs),) = calls
+    assert count == steps
+    return inputs

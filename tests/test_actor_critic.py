@@ -10,7 +10,7 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 import gymnasium
 import numpy as np
 import pytest
-from builders import Reach
+from builders import Reach, captured_steps
 from scipy import stats
 from tf_agents.policies import greedy_policy, policy_saver
 
@@ -101,18 +101,8 @@ def test_one_gradient_step_for_each_environment_step_after_uniform_warm_up(famil
 
 def test_the_fused_steps_equal_the_agents_own_steps_one_by_one(family):
     fused, single = family.trainer(), family.trainer()
-    fused.make_train_function()
-    captured = []
-    original = fused._learner._train
-
-    def capture(count, inputs):
-        captured.append((count, inputs))
-        return original(count, inputs)
-
-    fused._learner._train = capture
-    fused.fit(steps=10, verbose=0)
-    ((count, inputs),) = captured
-    assert count == 10
+    count = 10
+    inputs = captured_steps(fused, count)
     # Also by XLA, whose draws from a seed differ from TensorFlow's.
     step = tf.function(single._learner._train_once, jit_compile=True, autograph=False)
     with tf.summary.record_if(False):

@@ -7,6 +7,7 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
 import pytest
+from builders import captured_steps
 from tf_agents.agents.categorical_dqn import categorical_dqn_agent
 from tf_agents.networks import categorical_q_network
 from tf_agents.policies import greedy_policy, policy_saver
@@ -136,21 +137,11 @@ def test_acting_in_numpy_gives_the_means_of_the_distributions(caplog):
 
 def test_the_fused_steps_equal_the_agents_own_steps_one_by_one(caplog):
     fused, single = trainer_of(), trainer_of()
-    fused.make_train_function()
-    captured = []
-    original = fused._learner._train
-
-    def capture(count, inputs):
-        captured.append((count, inputs))
-        return original(count, inputs)
-
-    fused._learner._train = capture
+    count = 20
     with caplog.at_level(logging.INFO):
-        fused.fit(steps=20, verbose=0)
+        inputs = captured_steps(fused, count)
     assert "training runs under XLA" in caplog.text
     assert "foldr" not in caplog.text
-    ((count, inputs),) = captured
-    assert count == 20
     single.optimizer.learning_rate = float(fused.optimizer.learning_rate)
     for index in range(count):
         single._learner._train_once(tf.constant(index), tf.nest.map_structure(tf.constant, inputs))

@@ -7,6 +7,7 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 import gymnasium
 import numpy as np
 import pytest
+from builders import captured_steps
 from tf_agents.agents.dqn import dqn_agent
 from tf_agents.agents.ppo import ppo_agent
 from tf_agents.networks import (
@@ -88,18 +89,8 @@ def test_the_fused_steps_equal_the_agents_own_steps_one_by_one():
     fused, single = dqn_trainer(), dqn_trainer()
     for trainer in (fused, single):
         trainer._learner.state.begin_episodes(trainer._learner.vector)
-    fused.make_train_function()
-    captured = []
-    original = fused._learner._train
-
-    def capture(count, inputs):
-        captured.append((count, inputs))
-        return original(count, inputs)
-
-    fused._learner._train = capture
-    fused.fit(steps=20, verbose=0)
-    ((count, inputs),) = captured
-    assert count == 20
+    count = 20
+    inputs = captured_steps(fused, count)
     single.optimizer.learning_rate = float(fused.optimizer.learning_rate)
     for index in range(count):
         single._learner._train_once(tf.constant(index), tf.nest.map_structure(tf.constant, inputs))
