@@ -21,12 +21,14 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+from frontier_plot import draw
 from frontier_runs import GOALS, KEEPS, Point, run
 from frontier_teachers import FOLDER, teacher
-from harness import RESULTS, write
+from harness import HERE, RESULTS, write
 from sparsity_sweep import append, pin, whole_lines
 
 RUNS = RESULTS / "frontier.jsonl"
+PICTURE = HERE.parent / "docs" / "images" / "frontier.svg"
 CURVES = ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5")
 METHODS = ("distil", "prune", "rl")
 
@@ -64,7 +66,7 @@ def made(todo: list[Point], folder: Path, jobs: int) -> Iterator[dict[str, Any]]
 
 
 def summarize() -> None:
-    """Writes the tables of what is finished."""
+    """Writes the tables, and the picture, of what is finished."""
     runs = finished()
     goals = [each for each in runs.values() if each["point"][1] == "compress"]
     curves = [each for each in runs.values() if each["point"][1] != "compress"]
@@ -75,6 +77,7 @@ def summarize() -> None:
         order = {env: index for index, env in enumerate(CURVES)}
         rows = sorted(curves, key=lambda r: (order[r["env"]], -r["parameters"], r["method"]))
         write("frontier_curves", _CURVE_COLUMNS, rows, command="python benchmarks/frontier.py")
+        draw(rows, CURVES, PICTURE)
 
 
 _GOALS_COLUMNS = {
