@@ -40,7 +40,11 @@ class Family:
 SAC = Family(tp.agents.sac, tp.agents.SacSettings, soft_actor_critic)
 TD3 = Family(tp.agents.td3, tp.agents.Td3Settings, twin_delayed)
 
-pytestmark = pytest.mark.parametrize("family", [SAC, TD3], ids=["sac", "td3"])
+# They are trained by the same code: twice is for the slow tests.
+pytestmark = pytest.mark.parametrize(
+    "family",
+    [pytest.param(SAC, id="sac"), pytest.param(TD3, id="td3", marks=pytest.mark.slow)],
+)
 
 
 def kernels(network):
@@ -173,7 +177,7 @@ def _moments(optimizer):
     return variables() if callable(variables) else variables
 
 
-@pytest.mark.parametrize("env", ["Pendulum-v1", Reach])
+@pytest.mark.parametrize("env", ["Pendulum-v1", pytest.param(Reach, marks=pytest.mark.slow)])
 def test_the_trained_policy_is_exported_and_acts_the_same(family, env, tmp_path):
     trainer = family.trainer(env)
     trainer.fit(steps=64, verbose=0)
@@ -192,6 +196,7 @@ def test_the_trained_policy_is_exported_and_acts_the_same(family, env, tmp_path)
         assert (np.abs(actions - wanted) / (2 * np.asarray(half))).max() < tolerance
 
 
+@pytest.mark.slow
 def test_a_saved_model_comes_back_as_the_same_greedy_policy(family, tmp_path):
     trainer = family.trainer()
     trainer.fit(steps=32, verbose=0)

@@ -136,6 +136,7 @@ def test_convolutions_see_images_of_booleans():
     np.testing.assert_allclose(values, hidden @ head[0].numpy() + head[1].numpy(), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_ppo_with_convolutions_learns_from_images_too():
     agent = tp.agents.ppo(Image, hidden=(16,), conv=[(4, 4, 4)], normalize_observations=False)
     settings = tp.agents.OnPolicySettings(rollout_length=32, minibatch_size=64)
@@ -163,7 +164,9 @@ class Parts(Image):
         }
 
 
-@pytest.mark.parametrize("make", [tp.agents.dqn, tp.agents.ppo])
+@pytest.mark.parametrize(
+    "make", [tp.agents.dqn, pytest.param(tp.agents.ppo, marks=pytest.mark.slow)]
+)
 def test_agents_learn_from_several_observations(make):
     agent = make(Parts, hidden=(16,))
     trainer = tp.AgentTrainer(agent, Parts, num_envs=8)

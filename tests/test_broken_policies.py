@@ -89,8 +89,8 @@ def test_the_controllers_do_their_job_and_pass_beside_themselves(judged):
 @pytest.mark.parametrize(
     ("name", "env", "spoilt", "options"),
     [
-        ("wrong scale", HILL, lambda: climber(scale=0.1), {}),
-        ("wrong sign", HILL, lambda: climber(scale=-1.0), {}),
+        pytest.param("wrong scale", HILL, lambda: climber(scale=0.1), {}, marks=pytest.mark.slow),
+        pytest.param("wrong sign", HILL, lambda: climber(scale=-1.0), {}, marks=pytest.mark.slow),
         ("normaliser left out", HILL, lambda: climber(normalized=False), {}),
         ("shuffled outputs", POLE, lambda: swapped(linear(BALANCES)), {}),
         (

@@ -192,6 +192,7 @@ def test_its_saved_model_comes_back_as_the_same_policy(tmp_path):
     np.testing.assert_array_equal(policy.action(batch), np.argmax(wanted, axis=1))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_brings_back_the_whole_run(tmp_path):
     trainer = trainer_of()
     trainer.fit(steps=64, verbose=0)

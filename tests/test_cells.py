@@ -103,6 +103,7 @@ def test_a_saved_recurrent_policy_remembers_as_it_did(make, layers, states, tmp_
     np.testing.assert_allclose(replayed(runtime.load(tmp_path / "a"), given), wanted, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_policy_saved_for_a_batch_of_one_is_rebuilt(tmp_path):
     original = save(recurrent_dqn("CartPole-v1"), tmp_path / "p", batch_size=1)
     policy = policies.load(tmp_path / "p")

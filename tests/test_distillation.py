@@ -165,6 +165,7 @@ def test_a_student_can_be_taught_on_an_environment_with_box_actions():
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
+@pytest.mark.slow
 def test_the_same_seed_teaches_the_same_and_another_does_not():
     def weights(seed):
         teacher = balancer()

@@ -91,6 +91,7 @@ def test_masks_hold_in_every_stream_and_its_target_and_reach_the_artifact(tmp_pa
     np.testing.assert_array_equal(actions, policy.action(batch))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_brings_back_the_whole_run(tmp_path):
     trainer = trainer_of()
     trainer.fit(steps=64, verbose=0)

@@ -82,6 +82,7 @@ def test_what_cannot_be_kept_is_refused(precision, kept, message):
         convert(policy(), precision, [OBSERVATIONS], kept)
 
 
+@pytest.mark.slow
 def test_an_agreement_is_reached_by_as_few_layers_as_needed(tmp_path):
     made = policy(actions=64)  # so many that some are near a tie
     plain = export(made, tmp_path / "int8", precision="int8", observations=OBSERVATIONS)

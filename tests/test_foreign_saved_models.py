@@ -32,7 +32,13 @@ def edit(folder, change):
     file.write_bytes(change(parsed).SerializeToString())
 
 
-@pytest.mark.parametrize("make", [ppo, lambda: recurrent_ppo("Acrobot-v1")], ids=["ppo", "lstm"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(ppo, id="ppo"),
+        pytest.param(lambda: recurrent_ppo("Acrobot-v1"), id="lstm", marks=pytest.mark.slow),
+    ],
+)
 def test_types_that_nobody_knows_any_more_are_not_needed(tmp_path, make):
     """As in files of TF-Agents 0.5 to 0.18, whose TypeSpecs later versions renamed or dropped."""
     agent = make()

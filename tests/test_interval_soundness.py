@@ -158,8 +158,11 @@ def nested_observations(low, high, count, seed=2):
 @pytest.mark.parametrize(
     "precision",
     [
-        *("float32", "int8"),
-        *(pytest.param(each, marks=pytest.mark.slow) for each in ("float16", "dynamic", "int16x8")),
+        "float32",
+        *(
+            pytest.param(each, marks=pytest.mark.slow)
+            for each in ("float16", "dynamic", "int8", "int16x8")
+        ),
     ],
 )
 def test_bounds_hold_for_nested_observations_and_dueling_networks(precision):

@@ -105,6 +105,7 @@ def test_the_c_array_is_the_file_and_the_example_names_what_it_needs(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_a_recurrent_policy_remembers_there_too(tmp_path):
     made = tp.policies.from_agent(recurrent_dqn("CartPole-v1"))
     observations = OBSERVATIONS[:50, :4]

@@ -26,7 +26,7 @@ def share(networks):
     return sum((k == 0).sum() for k in kernels), sum(k.size for k in kernels)
 
 
-@pytest.mark.parametrize("kind", ["prune", "set"])
+@pytest.mark.parametrize("kind", ["prune", pytest.param("set", marks=pytest.mark.slow)])
 def test_roles_end_at_sparsities_of_their_own_and_targets_follow(kind):
     made = trainer()
     roles = {"actor": None, "critic": 0.5}
@@ -51,6 +51,7 @@ def test_roles_end_at_sparsities_of_their_own_and_targets_follow(kind):
             assert (other.variable.numpy()[gone] == 0).all()
 
 
+@pytest.mark.slow
 def test_on_the_way_the_other_role_keeps_in_proportion():
     made = trainer()
     pruning = tp.PruningCallback(
@@ -78,6 +79,7 @@ def test_each_role_has_its_own_movement():
     assert all("apply_gradients" not in vars(each) for each in made.optimizers())
 
 
+@pytest.mark.slow
 def test_names_stand_for_kernels_of_all_roles():
     made = trainer()
     pruning = tp.PruningCallback(
@@ -97,6 +99,7 @@ def test_names_stand_for_kernels_of_all_roles():
         ).set_model(trainer())
 
 
+@pytest.mark.slow
 def test_two_callbacks_on_different_roles_are_both_in_the_checkpoint(tmp_path):
     def callbacks():
         return [

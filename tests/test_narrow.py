@@ -100,7 +100,13 @@ def test_every_convolution_gets_thinner(layer):
     assert trainable(thin) <= trainable(whole) // 2
 
 
-@pytest.mark.parametrize("make", [recurrent_dqn, recurrent_ppo], ids=["dqn", "ppo"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(recurrent_dqn, id="dqn"),
+        pytest.param(recurrent_ppo, id="ppo", marks=pytest.mark.slow),
+    ],
+)
 def test_a_recurrent_agents_policy_gets_thinner_with_its_state(make):
     policy = policies.from_agent(make("CartPole-v1", lstm=32))
     dense = trainable_parameters(policy)

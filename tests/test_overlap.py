@@ -35,6 +35,7 @@ def fitted(trainer, steps=STEPS, **arguments):
     return weights(trainer)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_counts():
     one, other, alone = make_trainer(True), make_trainer(True), make_trainer(False)
     ours = fitted(one)

@@ -150,6 +150,7 @@ def test_what_only_happens_in_training_is_refused(recipe, message):
         compressed(recipe=recipe)
 
 
+@pytest.mark.slow
 def test_a_small_dense_network_that_cannot_be_is_left_out_and_the_rest_is_kept():
     # Without hidden layers there is nothing to make thinner: 4 * 2 + 2 parameters, of which the
     # pruned policy has 4 + 2 left.
@@ -183,6 +184,7 @@ def test_closed_units_are_taken_out_and_the_smaller_network_is_judged_and_shippe
     assert dense.parameters >= 192
 
 
+@pytest.mark.slow
 def test_a_spared_layer_stays_dense():
     result = compressed(
         recipe={"spare": ["outputs"], "precision": "float32"}, judging=Judging(episodes=2)
@@ -204,6 +206,7 @@ def test_a_recipe_that_does_not_fit_is_refused_before_any_work(arguments, messag
         compressed(**arguments)
 
 
+@pytest.mark.slow
 def test_a_policy_wrapped_by_tfmot_is_stripped_on_the_way_in():
     from tfdrlprune._tf import tfmot
 
@@ -236,9 +239,11 @@ def test_neither_environment_nor_observations_is_refused():
     ("recipe", "removed"),
     [
         # The layer of outputs stays; 16 of 32 columns of 4 weights go.
-        ({"granularity": "unit", "sparsity": 0.5}, (64, 0)),
+        pytest.param({"granularity": "unit", "sparsity": 0.5}, (64, 0), marks=pytest.mark.slow),
         # 115 of 192 stay, shared as 36 : 34, so 68.9 and 8.1 go: in blocks of 4, 68 and 8.
-        ({"granularity": "block:4x1", "sparsity": 0.4}, (68, 8)),
+        pytest.param(
+            {"granularity": "block:4x1", "sparsity": 0.4}, (68, 8), marks=pytest.mark.slow
+        ),
         ({"granularity": "2:4", "sparsity": 0.5}, (64, 32)),
         ({"threshold": 1e-9, "sparsity": 0.5}, (0, 0)),
     ],

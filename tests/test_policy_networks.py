@@ -92,7 +92,10 @@ def test_the_agent_acts_as_the_policy_on_a_thousand_observations(name):
     assert again.head == policy.head
 
 
-@pytest.mark.parametrize("name", ["dqn", "c51", "ppo", "sac", "td3"])
+@pytest.mark.parametrize(
+    "name",
+    ["dqn", "ppo", *(pytest.param(n, marks=pytest.mark.slow) for n in ("c51", "sac", "td3"))],
+)
 def test_training_goes_on_and_moves_the_small_network_only(name):
     _, policy = begun(name)
     before = [weight.copy() for weight in policy.model.get_weights()]

@@ -96,6 +96,7 @@ def test_the_forward_pass_is_that_of_the_int8_file(tmp_path):
     assert np.abs(ours - theirs).mean() < 0.3 * np.abs(plain - theirs).mean()
 
 
+@pytest.mark.slow
 def test_what_trained_rounded_is_better_rounded():
     def loss(with_callback):
         made = model()
@@ -204,6 +205,7 @@ def test_an_evaluation_before_it_rounds_is_not_the_best(monkeypatch):
         np.testing.assert_array_equal(kept, best)
 
 
+@pytest.mark.slow
 def test_targets_are_rounded_with_their_network():
     trainer = dqn(fused=1)
     agent = trainer.agent

@@ -180,6 +180,7 @@ def test_exploring_actions_are_random_as_often_as_epsilon_says():
     assert np.mean(drawn) == pytest.approx(0.5, abs=0.06)
 
 
+@pytest.mark.slow
 def test_the_fused_steps_equal_the_agents_own_on_trajectories_one_by_one():
     fused, single = dqn_trainer(), dqn_trainer()
     fused.make_train_function()
@@ -293,7 +294,7 @@ def test_evaluation_carries_the_state_through_an_episode(make, env):
     assert logs["return"] != pytest.approx(returns_alone(policy, env, carries=False))
 
 
-@pytest.mark.parametrize("make", [dqn_trainer, ppo_trainer])
+@pytest.mark.parametrize("make", [dqn_trainer, pytest.param(ppo_trainer, marks=pytest.mark.slow)])
 def test_masks_hold_in_recurrent_kernels_and_targets(make):
     trainer = make()
     pruning = tp.PruningCallback(lambda step: 0.75, frequency=4)

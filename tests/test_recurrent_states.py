@@ -124,7 +124,9 @@ def test_ninety_percent_of_an_lstm_policy_goes():
     assert small.parameters_after <= 0.11 * small.parameters_before
 
 
-@pytest.mark.parametrize("make", [recurrent_dqn, recurrent_ppo])
+@pytest.mark.parametrize(
+    "make", [recurrent_dqn, pytest.param(recurrent_ppo, marks=pytest.mark.slow)]
+)
 def test_an_agents_recurrent_policy_shrinks_and_stays_a_policy(make, tmp_path):
     agent = make("CartPole-v1", lstm=12)
     policy = from_agent(agent)

@@ -104,6 +104,7 @@ def test_dqns_gradients_are_those_of_a_huber_loss_worked_out_beside_it():
 
 
 @pytest.mark.parametrize("algo", ["dqn", "ppo"])
+@pytest.mark.slow
 def test_gradients_are_not_clipped(algo):
     made = trainer(algo)
     made.agent._gradient_clipping = 1e-6

@@ -120,6 +120,7 @@ def optimizers(trainer):
     return trainer._learner.optimizers
 
 
+@pytest.mark.slow
 def test_learning_rates_of_all_three_fall_together_and_follow_a_callback():
     agent = own_agent()
     trainer = tp.AgentTrainer(
@@ -152,6 +153,7 @@ def scaled_normal(spec):
 
 
 @pytest.mark.parametrize("arguments", [{}, {"continuous_projection_net": scaled_normal}])
+@pytest.mark.slow
 def test_agents_built_elsewhere_are_trained_pruned_and_rebuilt(arguments):
     agent = own_agent(fc_layer_params=(8,), **arguments)
     trainer = tp.AgentTrainer(agent, "Pendulum-v1", num_envs=4, settings=FAST)

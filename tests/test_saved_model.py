@@ -220,6 +220,7 @@ def test_a_saved_model_of_something_else_is_refused(tmp_path):
         policies.load(tmp_path / "m")
 
 
+@pytest.mark.slow
 def test_loading_needs_no_python_objects_of_the_saved_model(tmp_path):
     """The types that PolicySaver writes are unknown to a process without TF-Agents."""
     import subprocess

@@ -137,6 +137,7 @@ def test_strata_that_differ_do_not_widen_the_interval():
     assert again == found != statistics.stratified_interquartile_mean(strata, seed=1)
 
 
+@pytest.mark.slow
 def test_the_stratified_interval_covers_as_often_as_it_says():
     rng = np.random.default_rng(5)
     # Of a symmetric law the interquartile mean is the centre: 0 and 1 together give 0.5.

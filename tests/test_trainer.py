@@ -117,6 +117,7 @@ def test_pruning_in_the_fit_loop_ends_with_the_exact_sparsity(make):
         assert shares == pytest.approx([logged] * len(shares), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_critic_is_left_alone_unless_it_is_asked_for():
     trainer = ppo_trainer()
     trainer.fit(steps=16, verbose=0, callbacks=[tp.PruningCallback(lambda step: 0.5)])
@@ -223,7 +224,7 @@ def test_saving_as_a_model_says_what_works(tmp_path):
         dqn_trainer().save_weights(tmp_path / "weights.h5")
 
 
-@pytest.mark.parametrize("make", [dqn_trainer, ppo_trainer])
+@pytest.mark.parametrize("make", [dqn_trainer, pytest.param(ppo_trainer, marks=pytest.mark.slow)])
 def test_weights_bring_the_whole_run_back(make, tmp_path):
     tf.keras.utils.set_random_seed(0)
     tf.config.experimental.enable_op_determinism()
@@ -284,6 +285,7 @@ def test_dqn_agents_built_elsewhere_are_trained_and_pruned(network, arguments):
     assert zero_share(trainer.prunable_networks()["actor"][0][0]) == pytest.approx(0.8, abs=0.02)
 
 
+@pytest.mark.slow
 def test_a_ppo_agent_with_tf_agents_defaults_is_trained_and_pruned():
     observation_space, action_space = spaces_of("Pendulum-v1")
     steps, actions = time_step_spec(observation_space), action_spec(action_space)
@@ -414,6 +416,7 @@ def test_an_unseen_reward_that_is_not_finite_stops_training_with_a_clear_error()
         trainer.fit(steps=32, verbose=0)
 
 
+@pytest.mark.slow
 def test_seeds_are_used():
     def weights(agent_seed, trainer_seed):
         agent = tp.agents.dqn("CartPole-v1", hidden=(8,), seed=agent_seed)

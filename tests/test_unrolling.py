@@ -26,7 +26,9 @@ def policy_of(*layers):
     return Policy(model, Head("argmax"), spec, ArraySpec("action", (), "int64", 0, 2))
 
 
-@pytest.mark.parametrize("kind", ["GRU", "LSTM", "SimpleRNN"])
+@pytest.mark.parametrize(
+    "kind", ["LSTM", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("GRU", "SimpleRNN"))]
+)
 def test_no_call_depends_on_an_earlier_one(tmp_path, kind):
     policy = policy_of(getattr(L, kind)(8, return_sequences=True), L.Bidirectional(L.LSTM(5)))
     export(policy, tmp_path / "a")
