@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from reports import BOUNDS, COUNT, DENSE, episodes, report, row
 from rich.console import Console
+from test_reading import REHEARSAL, TRIED
 
 from tfdrlprune.evidence.diagnostics import Deviation, Diagnostics, Quantiles
 from tfdrlprune.evidence.differences import Differences
@@ -143,6 +144,27 @@ def test_the_page_says_the_verdict_first_and_then_the_numbers(page):
     places = [body.index(each) for each in ("PASS", "Not worse than", "498", "Stages", "Make it")]
     assert places == sorted(places)
     assert "6,733 10 × fewer than 67,330" in body
+
+
+@pytest.mark.parametrize(
+    ("name", "small", "told"),
+    [
+        ("pruned", False, "No dense network of as few parameters was trained beside it."),
+        ("distilled", False, "It is a dense network itself, taught from scratch."),
+        ("pruned", True, None),
+    ],
+)
+def test_the_page_says_where_a_dense_network_of_that_size_is(name, small, told):
+    rows = [row("dense", DENSE, beside=None), row(name, DENSE)]
+    rows += [row("small_dense", DENSE)] if small else []
+    made = Report.of(rows, requested=name, env="CartPole-v1", seed=3)
+    made = dataclasses.replace(made, tried=(TRIED,), rehearsal=REHEARSAL)
+    text = re.sub(r"\s+", " ", Page(made.files(plain=True)["report.html"].decode()).text)
+    sentences = ("No dense network of as few parameters", "It is a dense network itself")
+    assert [each in text for each in sentences] == [
+        bool(told) and each in told for each in sentences
+    ]
+    assert not re.search(r"[a-z]{2}\.[A-Z0-9]", text.partition("How it was measured")[0])
 
 
 def test_the_page_needs_nothing_from_elsewhere(page):

@@ -235,6 +235,12 @@ class Report:
         printer.text(str(self))
 
     @property
+    def taught_from_scratch(self) -> bool:
+        """Whether the final stage is itself what a small dense network is trained to show."""
+        names = {row.name for row in self.stages}
+        return "distilled" in names and "sparse" not in names
+
+    @property
     def rehearsed(self) -> str:
         """Which states were not rehearsed, in words; empty where that is not known."""
         found = self.rehearsal
