@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
+import sys
 
 import click
 import pytest
@@ -61,6 +63,30 @@ def test_without_stdout_and_stderr_nothing_is_shown(monkeypatch):
     with output.progress() as progress:
         progress("judging", 1, 1)
     output.show("done")
+
+
+class Terminal(io.StringIO):
+    """A stream that says that it is one."""
+
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_is_told_that_tensorflow_loads_once_and_a_pipe_is_not(monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    with output.loading():
+        pass
+    assert capsys.readouterr() == ("", "")
+    shown = Terminal()
+    monkeypatch.setattr("sys.stderr", shown)
+    with output.loading():
+        pass
+    assert "Loading TensorFlow" in shown.getvalue()
+    length = len(shown.getvalue())
+    monkeypatch.setitem(sys.modules, "tensorflow", None)  # is there
+    with output.loading():
+        pass
+    assert len(shown.getvalue()) == length
 
 
 def test_progress_elsewhere_than_on_a_terminal_is_two_lines_a_stage(capsys):

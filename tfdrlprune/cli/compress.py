@@ -98,9 +98,10 @@ def command(
     if sweep_texts and env is None:
         raise click.UsageError("--sweep plays in the environment: give --env.")
     sweeps = options.build_sweeps(sweep_texts, env or "", seed)
-    from tfdrlprune.compression.bench import Judging
-    from tfdrlprune.compression.pipeline import compress
-    from tfdrlprune.compression.store import check_store
+    with output.loading():
+        from tfdrlprune.compression.bench import Judging
+        from tfdrlprune.compression.pipeline import compress
+        from tfdrlprune.compression.store import check_store
     from tfdrlprune.deployment import artifact
     from tfdrlprune.folders import check_free
 

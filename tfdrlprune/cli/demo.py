@@ -44,9 +44,10 @@ def command(out: Path, force: bool, seed: int, json_file: Path | None) -> int:
 
 def run(out: Path, seed: int, force: bool, progress: output.Progress) -> Report:
     """Trains dense, pruned and small dense, judges their files on fresh seeds, writes ``out``."""
-    import tfdrlprune as tp
-    from tfdrlprune.compression.bench import Bench, Judging
-    from tfdrlprune.compression.narrow import narrowed
+    with output.loading():
+        import tfdrlprune as tp
+        from tfdrlprune.compression.bench import Bench, Judging
+        from tfdrlprune.compression.narrow import narrowed
     from tfdrlprune.deployment import artifact
     from tfdrlprune.folders import check_free
 

@@ -76,10 +76,11 @@ def command(
     output.check_json(json_file)
     run = sources.read_run(source)
     env = sources.environment_of(source, env)
-    from tfdrlprune.deployment import artifact, exporter
-    from tfdrlprune.evidence.rollouts import record_observations
+    with output.loading():
+        from tfdrlprune.deployment import artifact, exporter
+        from tfdrlprune.evidence.rollouts import record_observations
+        from tfdrlprune.policies.frozen import CANNOT, FrozenPolicy
     from tfdrlprune.folders import check_free
-    from tfdrlprune.policies.frozen import CANNOT, FrozenPolicy
 
     check_free(out, force=force, replaces=artifact.is_artifact)
     policy = sources.load_exportable(source, env)

@@ -68,6 +68,22 @@ def _is_stream(path: Path) -> bool:
 
 
 @contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Says on a terminal why nothing happens for some seconds, while the body imports TensorFlow.
+
+    The line goes away afterwards. In a pipe there is none.
+    """
+    if "tensorflow" in sys.modules or not _is_terminal(sys.stderr):
+        yield
+        return
+    from rich.console import Console
+
+    # Not turning: imports hold back what is written meanwhile.
+    with Console(stderr=True).status("Loading TensorFlow ..."):
+        yield
+
+
+@contextlib.contextmanager
 def progress() -> Iterator[Progress]:
     """Yields a function of (what is going on, done, in all): bars on a terminal, else lines.
 

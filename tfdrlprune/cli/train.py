@@ -71,7 +71,8 @@ def command(
     recipe = _recipe(flags)
     if (steps is None) == (env_steps is None):
         raise click.UsageError("Give --steps or --env-steps, one of them.")
-    from tfdrlprune.cli.running import Run, train
+    with output.loading():
+        from tfdrlprune.cli.running import Run, train
 
     run = Run(
         env=env,
