@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -80,13 +81,18 @@ def test_evaluate_reports_the_returns_and_judges_nothing_without_a_baseline(made
     ("name", "episodes", "code", "verdict"),
     [("falls", 20, 3, "FAIL"), ("good", 120, 0, "PASS"), ("good", 2, 4, "INCONCLUSIVE")],
 )
-def test_evaluate_exits_by_the_gate(made, tmp_path, name, episodes, code, verdict):
+def test_evaluate_exits_by_the_gate(made, tmp_path, name, episodes, code, verdict, capsys):
     file = tmp_path / "x.json"
     arguments = ["evaluate", str(made / name), "--env", ENV, "--baseline", str(made / "good")]
     assert run([*arguments, "--episodes", str(episodes), "--json", str(file)]) == code
     result = json.loads(file.read_text())
     assert result["gates"][str(made / name)]["verdict"] == verdict
     assert len(result["seeds"]["episodes"]) == episodes
+    told = re.search(r"To decide it: --until-decided --episodes (\d+)", capsys.readouterr().out)
+    assert (told is not None) == (code == 4)
+    if told:
+        assert run([*arguments, "--until-decided", "--episodes", told[1]]) == 0
+        assert "To decide it" not in capsys.readouterr().out
 
 
 def test_evaluate_repeats_itself_with_a_seed_and_differs_with_another(made, tmp_path):

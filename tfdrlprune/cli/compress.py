@@ -138,7 +138,8 @@ def command(
     output.write_json(json_file, result.report.to_dict())
     if logs is not None:
         _log(logs, out, source, env, result)
-    output.show(result.report, f"Wrote {out}.")
+    undecided = "" if until_decided else exits.how_to_decide(result.report.judged.gate)
+    output.show(result.report, *filter(None, [undecided]), f"Wrote {out}.")
     return exits.of_verdicts([result.report.verdict])
 
 
