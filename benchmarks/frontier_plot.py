@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+TICKS = (300, 1_000, 3_000, 10_000, 30_000)
 LABELS = {
     "distil": "distilled from scratch",
     "prune": "pruned and repaired",
@@ -26,13 +27,21 @@ def draw(rows: Sequence[dict[str, Any]], envs: Sequence[str], path: Path) -> Non
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    whole = {row["env"]: row["return"]["median"] for row in rows if row["method"] == "dense"}
     style = {"svg.fonttype": "none", "svg.hashsalt": "tfdrlprune", "font.size": 9}
     with matplotlib.rc_context(style):
-        figure, panels = pyplot.subplots(1, len(envs), figsize=(3.3 * len(envs), 3.4), sharey=True)
+        figure, panels = pyplot.subplots(
+            *(1, len(envs)), figsize=(3.3 * len(envs), 3.4), sharex=True, sharey=True
+        )
         for panel, env in zip(panels, envs, strict=True):
             own = [row for row in rows if row["env"] == env]
             (dense,) = (row for row in own if row["method"] == "dense")
             _panel(panel, dense, own)
+        top = 105 * max(row["return"]["max"] / whole[row["env"]] for row in rows)
+        panels[0].set(
+            xscale="log", ylim=(0, top), xticks=TICKS, xticklabels=map("{:,}".format, TICKS)
+        )
+        panels[0].set_xticks([], minor=True)
         panels[0].set_ylabel("return, % of the dense policy's")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="lower center", ncols=len(LABELS) + 1, frameon=False)
@@ -47,9 +56,8 @@ def _panel(panel: Any, dense: dict[str, Any], own: Sequence[dict[str, Any]]) -> 
     def share(returns: dict[str, Any], key: str) -> float:
         return 100 * float(returns[key]) / whole
 
-    panel.axhspan(
-        *(share(dense["return"], end) for end in ("min", "max")), color="0.85", label="dense"
-    )
+    panel.axhspan(*(share(dense["return"], end) for end in ("min", "max")), color="0.9")
+    panel.plot(dense["parameters"], 100, "D", color="0.3", label="dense, with its interval")
     for color, (method, label) in enumerate(LABELS.items()):
         line = sorted((r for r in own if r["method"] == method), key=lambda r: r["parameters"])
         middle = [share(row["return"], "median") for row in line]
@@ -59,7 +67,6 @@ def _panel(panel: Any, dense: dict[str, Any], own: Sequence[dict[str, Any]]) -> 
         panel.errorbar(
             *(counts, middle, [low, high]), fmt="o-", color=f"C{color}", label=label, capsize=2
         )
-    panel.set_xscale("log")
-    panel.set_ylim(bottom=0)
-    panel.set_title(f"{dense['env']}: {dense['parameters']:,} parameters, {whole:,.0f}", fontsize=9)
+    panel.grid(color="0.93")
+    panel.set_title(f"{dense['env']}, dense: {whole:,.0f}", fontsize=9)
     panel.set_xlabel("parameters that are not zero")
