@@ -1,4 +1,5 @@
 import importlib.util
+import os
 import subprocess
 import sys
 import types
@@ -13,7 +14,10 @@ from tf_agents.specs import tensor_spec
 
 
 def run(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    # As in a user's own process. The door sets the variable, and these tests have opened it.
+    env = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
 
 
 def test_keras_is_keras_2_and_nothing_is_printed():
@@ -24,9 +28,22 @@ def test_keras_is_keras_2_and_nothing_is_printed():
     assert run("import tfdrlprune._tf_agents").stderr == ""
 
 
+def test_a_tensorflow_that_was_there_first_has_keras_2_whatever_is_imported_later():
+    done = run(
+        "import tensorflow as tf\n"
+        "import tfdrlprune as tp; agent = tp.agents.ppo('Pendulum-v1', hidden=(4,), seed=0)\n"
+        "from tensorflow.keras import layers; import tensorflow.keras.models as models\n"
+        "import tf_keras; model = tf_keras.Sequential([tf_keras.layers.Dense(1)])\n"
+        "print(tf.keras.layers.Layer is layers.Layer is tf_keras.layers.Layer)\n"
+        "print(isinstance(model, (models.Model, tf.keras.Model)), len(tp.policies.from_agent(agent)"
+        ".model.layers))"
+    )
+    assert done.stdout.split() == ["True", "True", "4"], done.stderr
+
+
 def test_keras_3_that_was_there_first_is_an_import_error_with_the_remedy():
     done = run(
-        "import os, tensorflow as tf; os.environ['TF_USE_LEGACY_KERAS'] = '0'; tf.keras.layers\n"
+        "import tensorflow as tf; tf.keras.layers\n"
         "try:\n    import tfdrlprune._tf\nexcept ImportError as error:\n    print(error)"
     )
     assert "tf.keras is already Keras 3" in done.stdout

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,9 @@ def _open_door() -> ModuleType:
     # Never guess from tf.keras.__version__: it does not exist under tf_keras.
     if layer is not legacy.layers.Layer:
         raise ImportError(_KERAS_3)
+    # Where TensorFlow was imported before the variable was set, `from tensorflow.keras import ...`,
+    # as one file of TF-Agents has it, would find Keras 3 and put it in the place of tf.keras.
+    sys.modules.setdefault("tensorflow.keras", importlib.import_module("tf_keras.api._v2.keras"))
     return tensorflow
 
 
