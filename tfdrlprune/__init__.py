@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for type checkers, which don't ru
     from tfdrlprune.deployment.exporter import export
     from tfdrlprune.evidence.evaluation import evaluate
     from tfdrlprune.evidence.gate import judge
-    from tfdrlprune.evidence.rollouts import roll_out
+    from tfdrlprune.evidence.rollouts import record_observations, roll_out
     from tfdrlprune.evidence.terms import Terms
     from tfdrlprune.pruning import schedules
     from tfdrlprune.pruning.callbacks import PruningCallback
@@ -66,6 +66,7 @@ _LAZY: dict[str, str] = {
     "export": "tfdrlprune.deployment.exporter",
     "judge": "tfdrlprune.evidence.gate",
     "policies": "tfdrlprune.policies",
+    "record_observations": "tfdrlprune.evidence.rollouts",
     "roll_out": "tfdrlprune.evidence.rollouts",
     "runtime": "tfdrlprune.runtime",
     "schedules": "tfdrlprune.pruning.schedules",
@@ -91,6 +92,7 @@ __all__ = [
     "export",
     "judge",
     "policies",
+    "record_observations",
     "roll_out",
     "runtime",
     "schedules",

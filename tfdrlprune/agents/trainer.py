@@ -214,7 +214,8 @@ class AgentTrainer(tf.keras.Model):
     def observations(self, count: int) -> Any:
         """Returns up to ``count`` recent observations, [count, ...], nested as the environment's.
 
-        They come from the replay or the last roll-out, and serve calibration and comparison.
+        They come from the replay or the last roll-out, and serve for comparisons. A roll-out may
+        hold no beginning of an episode: `record_observations` is what int8 wants its ranges from.
         """
         return self._learner.observations(count)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from tfdrlprune._console import silent
 from tfdrlprune.deployment.artifact import PRECISIONS, signature_names
+from tfdrlprune.deployment.saturation import limited
 from tfdrlprune.policies.form import Policy, head_in_graph
 from tfdrlprune.policies.normalizer import ObservationNormalizer
 from tfdrlprune.recipe.checks import did_you_mean
@@ -167,7 +168,7 @@ def _quantize_core(converter: Any, policy: Policy, float_layers: Collection[str]
     converter._experimental_calibrate_only = True
     calibrated = converter.convert()
     outside = _outside_core(calibrated, policy, float_layers)
-    result: bytes = mlir_quantize(calibrated, denylisted_nodes=outside)
+    result: bytes = mlir_quantize(limited(calibrated), denylisted_nodes=outside)
     return result
 
 

@@ -92,8 +92,8 @@ def export(  # noqa: PLR0913  each is a key of the manifest
             beside it.
         target: ``"micro"`` for microcontrollers: the file is run in tflite-micro too, and comes as
             a C array with the arena that it needs; int8 is the precision to take.
-        observations: a batch, nested as the policy's, best from real roll-outs. None draws them
-            from the specs and the normaliser, which `Comparison.recorded` then says.
+        observations: a batch, nested as the policy's, best from `record_observations`. None draws
+            them from the specs and the normaliser, which `Comparison.recorded` then says.
         recipe: the choices that made the policy, as JSON values. With ``granularity`` "unit"
             sparsity is the fraction of ``dense_parameters`` that is gone.
         prunable: names of the layers whose kernels the recipe may prune; None for all.

@@ -147,11 +147,18 @@ class _Random:
 
 
 def record_observations(
-    policy: Policy, env: Environment, *, episodes: int, max_count: int, seed: int
+    policy: Policy,
+    env: Environment,
+    *,
+    episodes: int = 10,
+    max_count: int = 2_000,
+    seed: int = 0,
 ) -> Any:
     """Returns observations that the policy meets, each moment of all episodes equally likely.
 
-    A reservoir (Vitter 1985, algorithm R) keeps ``max_count`` of them in the memory of so many.
+    What int8's ranges are best measured on, and what actions are best compared on: whole episodes
+    of the policy itself, from their beginnings. A reservoir (Vitter 1985, algorithm R) keeps
+    ``max_count`` of them in the memory of so many.
 
     Args:
         policy: acts.
@@ -165,6 +172,12 @@ def record_observations(
 
     Raises:
         ValueError: the environment gave no observation that is finite.
+
+    Example:
+        >>> import tfdrlprune as tp
+        >>> policy = tp.policies.from_agent(tp.agents.dqn("CartPole-v1", hidden=(8,), seed=0))
+        >>> record_observations(policy, "CartPole-v1", episodes=2, max_count=10).shape
+        (10, 4)
     """
     reservoir = _Reservoir(max_count, np.random.default_rng(seed))
     with _Stage(env) as stage:
