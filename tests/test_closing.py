@@ -7,6 +7,7 @@ from tfdrlprune._tf import tf
 import numpy as np
 import pytest
 from builders import mlp
+from keras_models import randomized
 
 from tfdrlprune.pruning.experience import Recorded
 from tfdrlprune.structure.closing import Closing, Gates, functional_with_gates
@@ -133,6 +134,41 @@ def test_taylor_closes_what_the_loss_does_not_feel_first():
     data = np.ones((8, 2), np.float32), np.ones((8, 1), np.float32)
     Gates(model, experience=Recorded(model, data)).close(0.5, Closing("taylor"))
     assert opened(model)["a_gate"] == [False, True, False, True]
+
+
+def remembering(blind):
+    """Returns a gated LSTM of four units; none sees the last, and the first may see nothing."""
+    inputs = tf.keras.Input((3, 2))
+    x = L.LSTM(4, name="memory")(inputs)
+    model = randomized(tf.keras.Model(inputs, L.Dense(1, name="out")(x)))
+    layer, out = model.get_layer("memory"), model.get_layer("out")
+    kernel, recurrent, bias = layer.get_weights()
+    if blind:
+        kernel[:, ::4], recurrent[:, ::4], bias[::4] = 0, 0, 0
+    recurrent[3] = 0
+    layer.set_weights([kernel, recurrent, bias])
+    out.set_weights([out.kernel.numpy() * np.float32([1, 1, 1, 0])[:, None], out.bias.numpy()])
+    model = gated(model).model
+    model.compile("sgd", "mse")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("criterion", "closed"), [("activation", 0), ("taylor", 3), ("l1", 0), ("mean_magnitude", 0)]
+)
+def test_units_of_a_cell_close_by_every_criterion(criterion, closed):
+    model = remembering(blind=closed == 0)
+    data = np.random.default_rng(0).normal(size=(8, 3, 2)), np.ones((8, 1), np.float32)
+    gates = Gates(model, experience=Recorded(model, data))
+    gates.close(0.25, Closing(criterion, aggregate="max" if criterion == "taylor" else "mean"))
+    open_units = [unit for unit in range(4) if unit != closed]
+    gate = model.get_layer("memory").gate
+    assert np.flatnonzero(gate.is_open()).tolist() == open_units
+    small = shrink(model)
+    # The last unit is dead by itself, and one that is blind, too.
+    whole, without, left = (4 * n * (2 + n + 1) + n + 1 for n in (4, 3, 3 - (closed == 0)))
+    assert gates.parameters() == (without, whole)
+    assert small.parameters_after == left
 
 
 def test_criteria_that_need_data_say_so():

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from keras_models import architecture, batch_of, chain, randomized
 
 from tfdrlprune.structure.folding import fold
-from tfdrlprune.structure.gates import Gate, LearntGate, is_gate
+from tfdrlprune.structure.gated_recurrence import gates_of
+from tfdrlprune.structure.gates import Gate, LearntGate
 from tfdrlprune.structure.gating import gated
 from tfdrlprune.structure.proof import prove
 from tfdrlprune.structure.shrink import shrink
@@ -22,9 +23,9 @@ L = tf.keras.layers
 def with_values(model, seed=0):
     """Gives the model's gates numbers, some of them 0."""
     generator = np.random.default_rng(seed)
-    for layer in filter(is_gate, model.layers):
-        shape = layer.values().shape
-        layer.gate.assign(generator.uniform(0.2, 2, shape) * generator.integers(0, 2, shape))
+    for gate in gates_of(model).values():
+        shape = gate.values().shape
+        gate.gate.assign(generator.uniform(0.2, 2, shape) * generator.integers(0, 2, shape))
     return model
 
 
@@ -129,12 +130,12 @@ def test_any_gated_model_shrinks_by_its_closed_gates_to_one_without(data, seed):
     try:
         found = gated(model, "l1")
     except ValueError:
-        return  # only recurrent units, or only outputs
+        return  # only outputs
     open_model = with_values(found.model, seed)
     small = shrink(open_model)  # proves it
-    left = {gate: open_model.get_layer(gate).values() for gate in found.gates.values()}
+    left = {name: gate.values() for name, gate in gates_of(open_model).items()}
     for name, gate in found.gates.items():
         width = small.widths.get(name, (len(left[gate]),) * 2)[1]
         # More may be dead than has a closed gate, and one unit of a layer stays.
         assert width <= max(1, np.count_nonzero(left[gate])) or small.kept
-    assert not [layer for layer in small.model.layers if is_gate(layer)] or small.messages
+    assert not gates_of(small.model) or small.messages

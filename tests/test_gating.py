@@ -9,6 +9,7 @@ import pytest
 from builders import mlp
 from keras_models import batch_of, chain, randomized
 
+from tfdrlprune.structure.gated_recurrence import gates_of
 from tfdrlprune.structure.gates import Gate, LearntGate
 from tfdrlprune.structure.gating import gated
 from tfdrlprune.structure.graph import groups_of
@@ -81,12 +82,65 @@ def test_the_graph_knows_a_gate_as_a_weight_that_follows_its_units():
     assert group.free.all()
 
 
-def test_recurrent_units_have_no_gate_and_are_named_with_the_remedy():
-    model = chain(tf.keras.Input((5, 3)), L.LSTM(4, name="l"), L.Dense(3, name="d"), L.Dense(2))
-    found = gated(model)
-    assert found.gates == {"d": "d_gate"}
-    assert "l has no gate: the units of l read each other at every step" in found.messages[0]
-    assert "PruningCallback(granularity='unit')" in found.messages[0]
+@pytest.mark.parametrize("cell", [L.LSTM, L.GRU, L.SimpleRNN])
+def test_recurrent_layers_have_their_gate_in_their_cell(cell):
+    model = chain(tf.keras.Input((5, 3)), cell(4, name="l"), L.Dense(3, name="d"), L.Dense(2))
+    found = gated(model, "l1", shrinkage=0.01)
+    assert found.gates == {"l": "l_gate", "d": "d_gate"}
+    assert found.messages == (
+        f"{model.layers[-1].name} has no gate: they are outputs of the model.",
+    )
+    layer = found.model.get_layer("l")
+    assert layer.gate is gates_of(found.model)["l_gate"]
+    assert isinstance(layer.gate, LearntGate)
+    batch = batch_of(model)
+    np.testing.assert_array_equal(found.model(batch), model(batch))
+    group = groups_of(found.model).group("l")
+    assert ("follows", "l", "gate") in {(a.role, a.layer, a.weight) for a in group.axes}
+    with pytest.raises(ValueError, match="has gates already"):
+        gated(found.model)
+
+
+def not_at_zero():
+    return chain(tf.keras.Input((5, 3)), L.GRU(4, "sigmoid", name="l"), L.Dense(3), L.Dense(2))
+
+
+def begun_by_a_layer():
+    inputs = tf.keras.Input((5, 3)), tf.keras.Input((2,))
+    x = L.GRU(4, name="l")(inputs[0], initial_state=L.Dense(4, name="begin")(inputs[1]))
+    return tf.keras.Model(inputs, L.Dense(2)(L.Dense(3)(x)))
+
+
+def begun_at_a_half():
+    inputs, state = tf.keras.Input((1, 3)), tf.keras.Input((4,), name="state_0")
+    begin = L.Activation("sigmoid")(state)
+    x, after = L.GRU(4, name="l", return_state=True)(inputs, initial_state=begin)
+    outputs = [L.Dense(2)(L.Dense(3)(x)), L.Activation("linear", name="next_state_0")(after)]
+    return tf.keras.Model([inputs, state], outputs)
+
+
+def goes_on_as_something_else():
+    inputs, state = tf.keras.Input((1, 3)), tf.keras.Input((4,), name="state_0")
+    x, after = L.GRU(4, name="l", return_state=True)(inputs, initial_state=state)
+    outputs = [L.Dense(2)(L.Dense(3)(x)), L.Activation("sigmoid", name="next_state_0")(after)]
+    return tf.keras.Model([inputs, state], outputs)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (not_at_zero, "its activation sigmoid is 0.5 at 0, so that a closed unit would not stay"),
+        (begun_by_a_layer, "they go together with those of begin"),
+        (begun_at_a_half, "a closed unit stays at zero where the state begins there, and that of"),
+        (goes_on_as_something_else, "that of l is given, or goes on, as something else"),
+    ],
+)
+def test_a_recurrent_layer_whose_units_would_not_stay_at_zero_has_none_and_is_named(make, reason):
+    found = gated(make())
+    assert len(found.gates) == 1
+    (message,) = (each for each in found.messages if reason in each)
+    assert "has no gate: " in message
+    assert message.endswith("; prune its units by PruningCallback(granularity='unit').")
 
 
 def test_units_in_another_order_in_one_of_their_layers_have_no_gate():

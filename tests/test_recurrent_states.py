@@ -9,10 +9,14 @@ import pytest
 from builders import recurrent_dqn, recurrent_ppo
 from keras_models import randomized
 
+from tfdrlprune import runtime
+from tfdrlprune.deployment.exporter import export
 from tfdrlprune.policies import from_agent
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.structure import scores
 from tfdrlprune.structure.calls import copied
+from tfdrlprune.structure.gated_recurrence import gates_of
+from tfdrlprune.structure.gating import gated
 from tfdrlprune.structure.graph import groups_of
 from tfdrlprune.structure.selection import select
 from tfdrlprune.structure.shrink import shrink
@@ -151,6 +155,37 @@ def test_an_agents_recurrent_policy_shrinks_and_stays_a_policy(make, tmp_path):
     shrunk.save(tmp_path / "shrunk")
     again = Policy.load(tmp_path / "shrunk")
     np.testing.assert_array_equal(again.sequence([observations])[0], ours)
+
+
+@pytest.mark.parametrize("penalty", [None, "l1"])
+def test_a_policy_with_gates_in_its_cell_is_saved_and_shrinks_to_a_file_without(penalty, tmp_path):
+    policy = from_agent(recurrent_dqn("CartPole-v1", lstm=12))
+    found = gated(policy.model, penalty)
+    lstm = next(name for name in found.gates if "lstm" in name)
+    gate = gates_of(found.model)[found.gates[lstm]]
+    opened = policy.replace(model=found.model)
+    observations = np.random.default_rng(0).uniform(-1, 1, (60, 4)).astype(np.float32)
+    np.testing.assert_array_equal(
+        opened.sequence([observations])[0], policy.sequence([observations])[0]
+    )
+    gate.set_open(np.arange(12) % 3 == 0)
+    if penalty:  # a number that is left is part of the weights afterwards
+        gate.gate.assign(0.5 * gate.gate)
+    wanted = opened.sequence([observations])[0]
+    opened.save(tmp_path / "gated")
+    again = Policy.load(tmp_path / "gated")
+    np.testing.assert_array_equal(again.sequence([observations])[0], wanted)
+    small = shrink(again.model, observations=observations)
+    assert small.widths == {lstm: (12, 4)}
+    assert small.exact == (penalty is None)
+    shrunk = again.replace(model=small.model)
+    assert [spec.shape for spec in shrunk.states] == [(4,), (4,)]
+    np.testing.assert_allclose(shrunk.sequence([observations])[0], wanted, atol=1e-5)
+    for name, each in {"with": again, "without": shrunk}.items():
+        export(each, tmp_path / name, observations=observations)
+        file = runtime.load(tmp_path / name)
+        again.reset()
+        np.testing.assert_array_equal(file.action(observations), again.action(observations))
 
 
 @pytest.mark.parametrize(

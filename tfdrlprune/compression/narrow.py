@@ -23,6 +23,9 @@ _WIDTHS = {
     "LSTM": "units",
     "GRU": "units",
     "SimpleRNN": "units",
+    "GatedLSTM": "units",
+    "GatedGRU": "units",
+    "GatedSimpleRNN": "units",
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tfdrlprune.policies.form import Policy
 
-_RECURRENT = ("GRU", "LSTM", "SimpleRNN")
+_RECURRENT = ("GRU", "LSTM", "SimpleRNN", "GatedGRU", "GatedLSTM", "GatedSimpleRNN")
 
 
 def unrolled(policy: Policy) -> Policy:

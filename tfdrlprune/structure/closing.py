@@ -16,6 +16,7 @@ from tfdrlprune.pruning.gradients import GradientSums
 from tfdrlprune.pruning.kernels import find_kernels
 from tfdrlprune.structure import scores
 from tfdrlprune.structure.calls import is_functional
+from tfdrlprune.structure.gated_recurrence import gates_of
 from tfdrlprune.structure.gates import LearntGate, is_gate
 from tfdrlprune.structure.graph import Graph, Group, groups_of
 from tfdrlprune.structure.identities import Array
@@ -74,11 +75,12 @@ class Gates:
         self._network = model if network is None else network
         self._experience = experience
         self.groups: dict[str, tuple[Group, Any]] = {}
-        for gate in filter(is_gate, self._graph.layers()):
+        for gate in gates_of(self._graph.model).values():
             group = _group_of(self._graph, gate)
             if group is not None:
                 self.groups[group.name] = (group, gate)
-        self._followers = [[each.get_layer(g.name) for each in followers] for _, g in self._pairs()]
+        theirs = [gates_of(each) for each in followers]
+        self._followers = [[each[gate.name] for each in theirs] for _, gate in self._pairs()]
         # Groups that have no gate keep all of their units.
         self._gated = replace(self._graph, groups=tuple(group for group, _ in self._pairs()))
 
@@ -166,10 +168,11 @@ class Gates:
         kernels = [
             kernel
             for kernel in find_kernels(self._graph.model)
-            if kernel.layer in names and kernel.attribute in ("kernel", "pointwise_kernel")
+            # Of a recurrent layer the kernel is the cell's, and the layer its owner.
+            if kernel.owner.name in names and kernel.attribute in ("kernel", "pointwise_kernel")
         ]
         found = measure(kernels, visit_of(experience, self._network, _OBSERVATIONS))
-        return {k.layer: each.mean[None] for k, each in zip(kernels, found, strict=True)}
+        return {k.owner.name: each.mean[None] for k, each in zip(kernels, found, strict=True)}
 
     def _experienced(self, criterion: str) -> Experience:
         if self._experience is None or not self._experience.has_data():
@@ -187,7 +190,7 @@ def functional_with_gates(module: Any) -> list[Any]:
         ValueError: there are gates outside of one.
     """
     inside = [each for each in (module, *module.submodules) if _has_gates(each)]
-    known = {id(layer) for model in inside for layer in model.layers}
+    known = {id(gate) for model in inside for gate in gates_of(model).values()}
     for each in (module, *module.submodules):
         if is_gate(each) and id(each) not in known and each.built:
             raise ValueError(
@@ -199,12 +202,13 @@ def functional_with_gates(module: Any) -> list[Any]:
 
 
 def _has_gates(module: Any) -> bool:
-    return is_functional(module) and any(is_gate(layer) for layer in module.layers)
+    return is_functional(module) and bool(gates_of(module))
 
 
 def _group_of(graph: Graph, gate: Any) -> Group | None:
     """Returns the group whose units a gate follows, one for one; None where none may go."""
-    axis = next(a for a in graph.axes if a.layer == gate.name and a.weight == "gate")
+    layers = {layer.name: layer for layer in graph.layers()}
+    axis = next(a for a in graph.axes if layers[a.layer].weights[a.index] is gate.gate)
     for group in graph.groups:
         if np.array_equal(group.units, axis.units):
             return group if group.free.any() else None

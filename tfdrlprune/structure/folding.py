@@ -1,9 +1,12 @@
-"""Folding: the numbers of gates become part of the weights beside them, and the gates go."""
+"""Folding: the numbers of gates become part of the weights beside them, and the gates go.
+
+Those in the cells of recurrent layers become part of the cells' own columns, always.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +16,12 @@ import numpy as np
 
 from tfdrlprune.structure.calls import Call, calls_of, from_config, rebuilt, set_weights, weights_of
 from tfdrlprune.structure.forwarding import IDLE, forwarded, is_homogeneous, is_linear
+from tfdrlprune.structure.gated_recurrence import (
+    gated_weights,
+    gates_of,
+    is_gated_recurrence,
+    without_gate,
+)
 from tfdrlprune.structure.gates import is_gate
 from tfdrlprune.structure.identities import Array
 from tfdrlprune.structure.rules import makers, rule_of
@@ -39,15 +48,16 @@ def fold(model: Any) -> Folded:
     """Returns a model that gives the same without its gates.
 
     A gate goes into the layer that makes its units where only activations lie between that let a
-    factor through, such as ReLU; else into those that read them.
+    factor through, such as ReLU; else into those that read them. One in a cell goes into the cell.
 
     Raises:
         TypeError: the model is not functional.
     """
-    gone: list[str] = []
+    exact = _rounds_nothing(gates_of(model).values())
+    cells = fold_cells(model)
+    model, gone = cells.model, list(cells.gone)
     gates = {layer.name: layer for layer in model.layers if is_gate(layer)}
     names = list(gates)
-    exact = all(np.isin(gate.values(), (0.0, 1.0)).all() for gate in gates.values())
     for name in names:
         weights = _backward(model, name)
         if weights is not None:
@@ -63,6 +73,31 @@ def fold(model: Any) -> Folded:
         model = _without(model, list(affine), weights)
         gone += affine
     return Folded(model, tuple(gone), tuple(name for name in names if name not in gone), exact)
+
+
+def fold_cells(model: Any) -> Folded:
+    """Returns a model that gives the same without gates in recurrent cells; itself if it has none.
+
+    Raises:
+        TypeError: the model is not functional.
+    """
+    layers = {call.layer.name: call.layer for call in calls_of(model)}
+    gated = {name: layer for name, layer in layers.items() if is_gated_recurrence(layer)}
+    if not gated:
+        return Folded(model, (), (), True)
+
+    def make(layer: Any) -> Any:
+        return without_gate(layer) if layer.name in gated else from_config(layer, {})
+
+    plain = rebuilt(model, make)
+    own = {name: gated_weights(layer) for name, layer in gated.items()}
+    set_weights(plain, weights_of(model) | own)
+    gates = [layer.gate for layer in gated.values()]
+    return Folded(plain, tuple(gate.name for gate in gates), (), _rounds_nothing(gates))
+
+
+def _rounds_nothing(gates: Iterable[Any]) -> bool:
+    return all(np.isin(gate.values(), (0.0, 1.0)).all() for gate in gates)
 
 
 def _without(model: Any, names: Sequence[str], weights: dict[str, list[Array]]) -> Any:

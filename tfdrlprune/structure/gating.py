@@ -1,4 +1,4 @@
-"""Gating: a model with a gate behind every group of units that may go."""
+"""Gating: a model with a gate for every group of units that may go."""
 
 from __future__ import annotations
 
@@ -11,9 +11,18 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 
-from tfdrlprune.structure.calls import Call, from_config, rebuilt, set_weights, weights_of
-from tfdrlprune.structure.gates import Gate, LearntGate, is_gate
+from tfdrlprune.structure.calls import (
+    Call,
+    copied,
+    from_config,
+    rebuilt,
+    set_weights,
+    weights_of,
+)
+from tfdrlprune.structure.gated_recurrence import candidate, gates_of, why_no_zero, with_gate
+from tfdrlprune.structure.gates import Gate, LearntGate
 from tfdrlprune.structure.graph import Graph, Group, groups_of
+from tfdrlprune.structure.liveness import facts_of
 from tfdrlprune.structure.rules import follows_units, rule_of
 
 _SUFFIX = "_gate"
@@ -25,7 +34,8 @@ class Gated:
 
     Attributes:
         model: functional, with layers of its own.
-        gates: name of each group's gate, by the group's name.
+        gates: name of each group's gate, by the group's name; `gated_recurrence.gates_of` finds
+            them by it, also in the cells of recurrent layers.
         messages: a sentence for each group that has none, and why.
     """
 
@@ -41,10 +51,12 @@ def gated(
     shrinkage: float = 1e-4,
     layers: Sequence[str] | None = None,
 ) -> Gated:
-    """Returns a model with a gate behind every group of units that may go.
+    """Returns a model with a gate for every group of units that may go.
 
     A gate stands behind its layer's own normalisation and activation, where a closed unit is 0.
-    Layers whose units go together, as in a residual block, share one gate, called behind each.
+    Layers whose units go together, as in a residual block, share one gate, called behind each. An
+    LSTM, GRU or SimpleRNN has its gate in its cell (see `gated_recurrence`), if its state begins at
+    zero; a policy's state does.
 
     Args:
         model: functional; it is left alone. A policy's goes by
@@ -60,13 +72,14 @@ def gated(
             one; says why.
     """
     graph = groups_of(model)
-    if any(is_gate(layer) for layer in graph.layers()):
+    if gates_of(graph.model):
         raise ValueError(
             "The model has gates already. Fold them first: shrink(model).model has none."
         )
     wanted = graph.groups if layers is None else [graph.group(name) for name in layers]
     taken = {layer.name for layer in graph.layers()}
     behind: dict[int, Any] = {}
+    inside: dict[str, Gate] = {}
     gates, messages = {}, []
     for group in wanted:
         reason = _why_not(graph, group)
@@ -76,31 +89,82 @@ def gated(
         name = _unique(group.name + _SUFFIX, taken)
         gate = Gate(name=name) if penalty is None else LearntGate(penalty, shrinkage, name=name)
         gates[group.name] = name
-        behind |= {id(tensor): gate for tensor in _places(graph, group)}
+        if _recurrent(graph, group):
+            inside[group.name] = gate
+        else:
+            behind |= {id(tensor): gate for tensor in _places(graph, group)}
     if not gates:
         raise ValueError(
             "No group of units can have a gate. " + (" ".join(messages) or "The model makes none.")
         )
-    copy = rebuilt(graph.model, lambda layer: from_config(layer, {}), behind=behind)
-    given = weights_of(graph.model)
+    return Gated(_with_gates(graph.model, behind, inside), gates, tuple(messages))
+
+
+def _with_gates(model: Any, behind: dict[int, Any], inside: dict[str, Gate]) -> Any:
+    """Returns the model with gates behind tensors, by their id, and in cells, by their layer."""
+
+    def make(layer: Any) -> Any:
+        gate = inside.get(layer.name)
+        return from_config(layer, {}) if gate is None else with_gate(layer, gate)
+
+    copy = rebuilt(model, make, behind=behind)
+    given = weights_of(model)
+    for name in inside:
+        copy.get_layer(name).cell.set_weights(given.pop(name))
     set_weights(copy, {layer.name: layer.get_weights() for layer in copy.layers} | given)
-    return Gated(copy, gates, tuple(messages))
+    return copy
 
 
 def _why_not(graph: Graph, group: Group) -> str:
     """Returns why one gate cannot close a group's units, or nothing where it can."""
     if not group.free.any():
         return next(reason for reason in group.reasons if reason)
-    makers = [layer for layer in graph.layers() if layer.name in group.layers]
-    recurrent = [layer.name for layer in makers if hasattr(layer, "cell")]
+    recurrent = _recurrent(graph, group)
     if recurrent:
-        return (
-            f"the units of {', '.join(recurrent)} read each other at every step, which a gate "
-            "behind the layer does not stop; prune them by PruningCallback(granularity='unit')"
-        )
+        reason = _why_not_in_cell(graph, group, recurrent[0])
+        remedy = "; prune its units by PruningCallback(granularity='unit')"
+        return f"{reason}{remedy}" if reason else ""
     if any(not np.array_equal(graph.made[name], group.units) for name in group.layers):
         return "its layers have its units in different orders, or not all of them"
     return ""
+
+
+def _recurrent(graph: Graph, group: Group) -> list[Any]:
+    """Returns the recurrent layers of a group."""
+    return [each for each in graph.layers() if each.name in group.layers and hasattr(each, "cell")]
+
+
+def _why_not_in_cell(graph: Graph, group: Group, layer: Any) -> str:
+    """Returns why a gate in a layer's cell cannot close its units, or nothing where it can."""
+    others = [name for name in group.layers if name != layer.name]
+    if others:
+        return (
+            f"a gate in the cell of {layer.name} closes that layer's units alone, and they go "
+            f"together with those of {', '.join(others)}"
+        )
+    if reason := why_no_zero(layer):
+        return f"{reason}, so that a closed unit would not stay at zero, as with tanh and relu"
+    if not _stays_at_zero(graph, group, layer):
+        return (
+            f"a closed unit stays at zero where the state begins there, and that of {layer.name} "
+            "is given, or goes on, as something else"
+        )
+    return ""
+
+
+def _stays_at_zero(graph: Graph, group: Group, layer: Any) -> bool:
+    """Tells whether all that a layer puts out is zero without candidates, as `shrink` finds it."""
+    closed = copied(graph.model)
+    cell = closed.get_layer(layer.name).cell
+    weights = cell.get_weights()
+    for weight in weights:
+        weight[..., candidate(layer)] = 0
+    cell.set_weights(weights)
+    own = groups_of(closed, graph.states)
+    constants = facts_of(own, 0).constants
+    free = group.free[np.searchsorted(group.units, graph.made[layer.name])]
+    outputs = [t for call in own.calls if call.layer.name == layer.name for t in call.outputs]
+    return all(bool((constants[id(tensor)][..., free] == 0).all()) for tensor in outputs)
 
 
 def _places(graph: Graph, group: Group) -> list[Any]:

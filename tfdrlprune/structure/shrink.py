@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfdrlprune.structure.calls import copied
-from tfdrlprune.structure.folding import fold
+from tfdrlprune.structure.folding import fold, fold_cells
 from tfdrlprune.structure.graph import Graph, groups_of
 from tfdrlprune.structure.identities import Array
 from tfdrlprune.structure.liveness import Use, facts_of, live_units
@@ -90,7 +90,9 @@ def shrink(
     reference = copied(original.model)
     if chosen is not None:
         _close(groups_of(reference, states), chosen)
-    graph = groups_of(reference, states)
+    # A gate in a cell is a factor of the cell's columns, of whatever is left of them.
+    plain = fold_cells(reference)
+    graph = groups_of(plain.model, states)
     uses = facts_of(graph, seed).uses
     live = live_units(uses, ~chosen if chosen is not None else _fixed(graph))
     removed, silent = _removed(graph, live)
@@ -109,7 +111,7 @@ def shrink(
         original.parameters(),
         small.count_params(),
         prove(reference, small, given, seed, cut_of(graph, removed)),
-        folded.exact and _only_zeros(graph, uses, np.union1d(removed, muted)),
+        plain.exact and folded.exact and _only_zeros(graph, uses, np.union1d(removed, muted)),
         tuple(messages),
         unused_inputs(small, states),
     )

@@ -11,7 +11,7 @@ from tfdrlprune._tf import tf
 import numpy as np
 
 from tfdrlprune.structure.calls import Call, calls_of, from_config, rebuilt, set_weights, weights_of
-from tfdrlprune.structure.folding import fold
+from tfdrlprune.structure.folding import fold, fold_cells
 from tfdrlprune.structure.forwarding import IDLE, forwarded, normalisation
 from tfdrlprune.structure.graph import groups_of
 from tfdrlprune.structure.identities import Array
@@ -66,18 +66,25 @@ def simplify(model: Any, observations: Any = None, *, seed: int = 0) -> Simplifi
         ValueError: the simpler model does not do the same, to 1e-5.
     """
     given = given_inputs(model, observations)
-    original, model = model, inlined(model)
+    original = model
+    cells = fold_cells(inlined(model))
+    model = cells.model
     simple = _without(model, {**_idle(model), **_zero_branches(model, seed)})
     gates = fold(simple)
     behind = _normalisations(gates.model)
     simple, before = _forward(_folded(gates.model, behind))
-    folded = (*gates.gone, *(normalisation.name for _, normalisation in behind), *before)
+    folded = (
+        *cells.gone,
+        *gates.gone,
+        *(normalisation.name for _, normalisation in behind),
+        *before,
+    )
     left = {layer.name for layer in simple.layers}
     return Simplified(
         simple,
         tuple(layer.name for layer in model.layers if layer.name not in left),
         folded,
-        model.count_params(),
+        original.count_params(),
         simple.count_params(),
         prove(original, simple, given, seed),
     )

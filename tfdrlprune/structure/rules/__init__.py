@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tfdrlprune.structure.gated_recurrence import is_gated_recurrence
 from tfdrlprune.structure.gates import is_gate
 from tfdrlprune.structure.rules import channelwise, joining, makers, recurrent
 from tfdrlprune.structure.rules.base import OverUnits, Read, Rule
@@ -53,6 +54,7 @@ _RULES: dict[str, Rule] = {
 }
 
 _GATED = channelwise.Gated()
+_GATED_CELL = recurrent.GatedRecurrent()
 
 
 def rule_of(layer: Any) -> Rule:
@@ -63,6 +65,8 @@ def rule_of(layer: Any) -> Rule:
     """
     if is_gate(layer):
         return _GATED
+    if is_gated_recurrence(layer):
+        return _GATED_CELL
     if type(layer).__name__ == "TimeDistributed" and type(layer.layer).__name__ in _PLACES:
         return channelwise.PlacesOverTime()
     kind = type(layer)

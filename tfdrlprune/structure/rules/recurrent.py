@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tfdrlprune.structure.calls import Call, array_of, shape_of
+from tfdrlprune.structure.gated_recurrence import candidate, why_no_zero
 from tfdrlprune.structure.identities import Identities
 from tfdrlprune.structure.rules.base import Array, Read, Rule, mixing_activation, spread
 
@@ -57,17 +58,42 @@ class Recurrent(Rule):
         ]
 
     def constant(self, call: Call, inputs: list[Array], reads: list[Read]) -> list[Array]:
-        """Returns units without any weight or bias, which stay at zero if they begin there."""
-        layer, cell = call.layer, call.layer.cell
-        if float(layer.activation(np.zeros(1, np.float32))[0]) != 0:
+        """Returns units to which no candidate adds anything; they stay at zero if they begin there.
+
+        What keeps and what lets through, the other columns of a unit, is of no matter then.
+        """
+        layer = call.layer
+        if why_no_zero(layer):
             return [np.zeros(shape_of(tensor), bool) for tensor in call.outputs]
-        columns = reads[0].strength.sum(axis=0) + reads[1].strength.sum(axis=0)
-        if cell.bias is not None:
-            columns = columns + np.abs(array_of(cell.bias)).reshape(-1, len(columns)).sum(axis=0)
-        still = ~(columns.reshape(-1, layer.units) > 0).any(axis=0)
+        still = self.adds_nothing(layer, reads)
         for state in inputs[1:]:
             still = still & (state == 0)
         return [spread(still, tensor) for tensor in call.outputs]
+
+    def adds_nothing(self, layer: Any, reads: list[Read]) -> Array:
+        """Returns bool, [units], whose candidate's weights and biases are all zero."""
+        columns = reads[0].strength.sum(axis=0) + reads[1].strength.sum(axis=0)
+        if layer.cell.bias is not None:
+            bias = np.abs(array_of(layer.cell.bias))
+            columns = columns + bias.reshape(-1, len(columns)).sum(axis=0)
+        return np.asarray(columns[candidate(layer)] == 0)
+
+
+class GatedRecurrent(Recurrent):
+    """The same layers with a gate for each unit in their cell."""
+
+    def follow(self, call: Call, inputs: list[Array], book: Identities) -> list[Array]:
+        """Returns new units, whose gates go with them."""
+        outputs = super().follow(call, inputs, book)
+        columns = book.units_of(call.layer, call.layer.units)
+        for variable in call.layer.gate.weights:
+            if variable.shape.rank:
+                book.weight(call.layer, variable, 0, columns, "follows")
+        return outputs
+
+    def adds_nothing(self, layer: Any, reads: list[Read]) -> Array:
+        """Returns those, and those that are closed."""
+        return super().adds_nothing(layer, reads) | (layer.gate.values() == 0)
 
 
 def _gates(layer: Any) -> int:
