@@ -6,7 +6,7 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 import pytest
-from builders import VECTOR, dqn, greedy, mlp, recurrent_dqn
+from builders import VECTOR, dqn, greedy, mlp
 
 from tfdrlprune.agents.acting import QValues
 from tfdrlprune.policies import from_agent
@@ -62,9 +62,6 @@ def test_a_network_with_gates_does_not_act_in_numpy_which_would_not_see_them_clo
     assert np.abs(after - before).max() > 0.01
 
 
-def test_other_observations_and_states_are_refused():
+def test_other_observations_are_refused():
     with pytest.raises(ValueError, match="takes other observations than the environment gives"):
         ModelNetwork(tf.TensorSpec((5,), tf.float32), mlp())
-    recurrent = from_agent(recurrent_dqn("CartPole-v1"))
-    with pytest.raises(ValueError, match="goes on with a policy without a state"):
-        ModelNetwork(VECTOR, recurrent)

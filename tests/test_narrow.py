@@ -9,6 +9,7 @@ from tfdrlprune.compression.narrow import narrowed, trainable_parameters
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.scores import Duel, ExpectedValue
 from tfdrlprune.specs import ArraySpec, Head
+from tfdrlprune.structure.gated_recurrence import gates_of
 from tfdrlprune.structure.gating import gated
 
 
@@ -131,3 +132,15 @@ def test_gates_of_a_narrower_network_are_open(penalty):
     assert all(layer.is_open().all() for layer in gates_in(thin.model))
     # The normaliser's numbers are taken over.
     np.testing.assert_array_equal(thin.model.get_layer("scale").mean, [[1.0] * 4])
+
+
+def test_a_gate_in_a_cell_gets_thinner_with_it_and_is_open():
+    wide = policies.from_agent(recurrent_dqn("CartPole-v1", lstm=16))
+    model = gated(wide.model, "l1").model
+    for gate in gates_of(model).values():
+        gate.set_open([False] * len(gate.values()))
+    thin = narrowed(wide.replace(model=model), trainable_parameters(wide) // 2)
+    ((name, gate),) = [each for each in gates_of(thin.model).items() if "lstm" in each[0]]
+    assert gate.values().tolist() == [1.0] * thin.states[0].shape[0]
+    assert 1 < len(gate.values()) < 16
+    assert name in gates_of(model)

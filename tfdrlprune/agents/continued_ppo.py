@@ -64,10 +64,8 @@ def begun_critic(observation: Any, fresh: Any, policy: Policy, agent: Any) -> An
         inner = fresh
     else:
         parts = actor_critic(agent)
-        if parts is None or parts.recurrent:
-            raise ValueError(
-                f"critic_from is a PPO agent without states. Received: {type(agent).__name__}."
-            )
+        if parts is None:
+            raise ValueError(f"critic_from is a PPO agent. Received: {type(agent).__name__}.")
         own, wanted = (
             [tuple(leaf.shape) for leaf in tf.nest.flatten(spec)]
             for spec in (agent.time_step_spec.observation, observation)

@@ -29,7 +29,9 @@ class Normalized(network.Network):
         normalizers: list[ObservationNormalizer],
         name: str = "Normalized",
     ):
-        super().__init__(input_tensor_spec=input_tensor_spec, state_spec=(), name=name)
+        super().__init__(
+            input_tensor_spec=input_tensor_spec, state_spec=inner.state_spec, name=name
+        )
         self._inner, self._normalizers = inner, normalizers
 
     def copy(self, **changes: Any) -> Normalized:

@@ -32,7 +32,7 @@ def dqn(  # noqa: PLR0913 (hyper-parameters)
     policy: Policy | None = None,
     seed: int = 0,
     learning_rate: float = 1e-3,
-    n_step: int = 10,
+    n_step: int | None = None,
     gamma: float = 0.99,
     epsilon: float = 0.05,
     reward_scale: float = 0.02,
@@ -55,10 +55,12 @@ def dqn(  # noqa: PLR0913 (hyper-parameters)
         dueling: estimate the state's value and the actions' advantages by streams of their own
             (Wang et al. 2016).
         policy: to begin with, its scores taken for Q-values, in place of a new network of
-            ``hidden``, ``conv`` and ``dueling``; the target is a copy of it.
+            ``hidden``, ``conv`` and ``dueling``; the target is a copy of it. A recurrent one is
+            trained on sequences, `OffPolicySettings` says how long, each from an empty state.
         seed: of the initial weights.
         learning_rate: Adam's at the start; `AgentTrainer` lowers it linearly.
-        n_step: rewards in a target, in [1, ...).
+        n_step: rewards in a target, in [1, ...). None is 10, and 1 with a recurrent policy, for
+            which TF-Agents has no others.
         gamma: discount factor, in [0, 1].
         epsilon: final probability of a random action; `AgentTrainer` starts it at 1.
         reward_scale: factor on the reward inside the loss.
@@ -67,8 +69,8 @@ def dqn(  # noqa: PLR0913 (hyper-parameters)
         gradient_clipping: largest norm of a gradient, of each variable by itself.
 
     Raises:
-        ValueError: the environment is unknown, its actions are not one Discrete, or the policy does
-            not fit them or the observations.
+        ValueError: the environment is unknown, its actions are not one Discrete, the policy does
+            not fit them or the observations, or is recurrent where ``n_step`` is not 1.
 
     Example:
         >>> agent = dqn("CartPole-v1", hidden=(32, 32), seed=0)
@@ -79,6 +81,7 @@ def dqn(  # noqa: PLR0913 (hyper-parameters)
     time_step_spec = make_time_step_spec(observation_space)
     action_spec = make_action_spec(action_space)
     check_discrete(env, "DQN", action_spec, action_space)
+    n_step = _steps_of_target(n_step, policy)
     networks = (
         _networks(time_step_spec.observation, action_spec, hidden, conv, dueling)
         if policy is None
@@ -127,6 +130,16 @@ def _begun(observation: Any, action: Any, policy: Policy) -> list[Any]:
     """Returns a Q-network that begins as a policy, and its target."""
     check_choices(policy, action)
     return [ModelNetwork(observation, policy, name) for name in _NAMES]
+
+
+def _steps_of_target(n_step: int | None, policy: Policy | None) -> int:
+    recurrent = policy is not None and bool(policy.states)
+    if recurrent and n_step not in (None, 1):
+        raise ValueError(
+            "TF-Agents trains recurrent Q-networks on one-step targets. Received: a recurrent "
+            f"policy and n_step={n_step}. Leave n_step out."
+        )
+    return n_step or (1 if recurrent else 10)
 
 
 def check_discrete(env: Any, name: str, action_spec: Any, action_space: Any) -> None:

@@ -31,6 +31,8 @@ class DistributionalQ(ModelNetwork):
         support: what they are, ascending.
     """
 
+    takes_states = False
+
     def __init__(self, input_tensor_spec: Any, policy: Policy, name: str = "DistributionalQ"):
         super().__init__(input_tensor_spec, policy, name)
         last = self.model.get_layer("outputs")
@@ -123,6 +125,8 @@ class SquashedActor(ModelNetwork):
         name: of the network.
     """
 
+    takes_states = False
+
     def __init__(
         self,
         input_tensor_spec: Any,
@@ -158,6 +162,8 @@ class SquashedActor(ModelNetwork):
 
 class DeterministicActor(ModelNetwork):
     """A policy's action, for TD3."""
+
+    takes_states = False
 
     def __init__(
         self,

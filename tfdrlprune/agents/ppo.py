@@ -9,7 +9,7 @@ from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 from tf_agents.agents.ppo import ppo_agent
-from tf_agents.networks import actor_distribution_network, value_network
+from tf_agents.networks import actor_distribution_network, value_network, value_rnn_network
 
 from tfdrlprune.agents.continued_ppo import begun_actor, begun_critic
 from tfdrlprune.agents.environments import action_spec as make_action_spec
@@ -20,6 +20,8 @@ from tfdrlprune.policies.choice_projection import projection
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.tensor_specs import array_spec
 
+# Of a recurrent agent, which runs its own, each on the whole roll-out.
+_EPOCHS = 10
 # An output for each value of each number: beyond this no layer can have been meant.
 _MOST_VALUES = 65_536
 
@@ -55,7 +57,9 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
             uint8 images are scaled to [0, 1]. Several observations are flattened and joined.
         policy: to begin with, in place of a new actor. Its normaliser stays as it is, in front of
             a new critic too, and ``normalize_observations`` is not asked. Of a continuous action
-            the deviation is that of ``critic_from``, or 0.3 of half the action's range.
+            the deviation is that of ``critic_from``, or 0.3 of half the action's range. With a
+            recurrent one the agent computes advantages and scales rewards itself, and makes 10
+            optimizer steps of each roll-out; a new critic has an LSTM of the last of ``hidden``.
         critic_from: an agent whose critic, with its normaliser, is copied, in place of a new one.
         seed: of the initial weights.
         learning_rate: Adam's at the start; `AgentTrainer` lowers it linearly.
@@ -95,7 +99,7 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
         "activation_fn": tf.keras.activations.tanh,
         **front(observation, conv),
     }
-    critic = value_network.ValueNetwork(observation, **arguments)
+    critic = _critic(observation, arguments, policy)
     if policy is None:
         actor = actor_distribution_network.ActorDistributionNetwork(
             observation, action_spec, discrete_projection_net=projection, **arguments
@@ -103,6 +107,7 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
     else:
         actor = begun_actor(observation, action_spec, policy, critic_from)
         critic = begun_critic(observation, critic, policy, critic_from)
+    recurrent = bool(actor.state_spec or critic.state_spec)
     agent = ppo_agent.PPOAgent(
         time_step_spec,
         action_spec,
@@ -120,14 +125,15 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
         initial_adaptive_kl_beta=0.0,
         use_gae=True,
         use_td_lambda_return=True,
-        normalize_rewards=False,  # the trainer scales rewards by the deviation of returns
+        # Elsewhere the trainer scales rewards by the deviation of returns.
+        normalize_rewards=recurrent,
         # A policy brings its own.
         normalize_observations=normalize_observations
         and policy is None
         and all(leaf.dtype != tf.int64 for leaf in tf.nest.flatten(observation)),
-        num_epochs=1,
-        compute_value_and_advantage_in_train=False,
-        update_normalizers_in_train=False,
+        num_epochs=_EPOCHS if recurrent else 1,
+        compute_value_and_advantage_in_train=recurrent,
+        update_normalizers_in_train=recurrent,
         train_step_counter=tf.Variable(0, dtype=tf.int64, trainable=False),
     )
     agent.initialize()
@@ -137,6 +143,20 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
     if critic_from is None:
         initialize_orthogonal(critic, seeds[1], last_gain=1.0)
     return agent
+
+
+def _critic(observation: Any, arguments: dict[str, Any], policy: Policy | None) -> Any:
+    """Returns a new value network, which remembers where the policy does."""
+    if policy is None or not policy.states:
+        return value_network.ValueNetwork(observation, **arguments)
+    hidden = arguments.pop("fc_layer_params")
+    return value_rnn_network.ValueRnnNetwork(
+        observation,
+        input_fc_layer_params=hidden,
+        lstm_size=hidden[-1:] or (64,),
+        output_fc_layer_params=None,
+        **arguments,
+    )
 
 
 def _is_supported(leaf: Any) -> bool:

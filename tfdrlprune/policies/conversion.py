@@ -241,7 +241,7 @@ def _candidates(
         head = network.head
         if head.kind == "argmax":
             head = Head.choosing(action)
-        return [Policy(copied(network.model), head, nest, action, source)]
+        return [Policy(copied(network.model), head, nest, action, source, network.state_nest)]
     steps, squash = unsquashed(steps_of(network))
     if support is not None:
         steps = [*steps, ExpectedValue(support)]

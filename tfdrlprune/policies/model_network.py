@@ -10,15 +10,20 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401  must come before its 
 # isort: split
 from tf_agents.networks import network
 from tf_agents.networks import utils as network_utils
-from tf_agents.utils import nest_utils
+from tf_agents.trajectories import time_step as ts
+from tf_agents.utils import common, nest_utils
 
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.over_time import one_step, over_time
 from tfdrlprune.policies.tensor_specs import observation_nest
-from tfdrlprune.specs import flatten
+from tfdrlprune.specs import Nest, flatten
 
 
 class ModelNetwork(network.Network):
     """The outputs of a policy's model, by weights of its own.
+
+    A recurrent policy's network has its state: it goes on over the steps of a sequence, and begins
+    anew where an episode does.
 
     Args:
         input_tensor_spec: nest of the observation's specs.
@@ -30,14 +35,32 @@ class ModelNetwork(network.Network):
         head: how the outputs become the action.
 
     Raises:
-        ValueError: the policy takes other observations, or is recurrent.
+        ValueError: the policy takes other observations, or is recurrent where the algorithm takes
+            no state.
     """
 
+    takes_states = True
+    # For `agents.internals`: Keras's recurrent layers in it do not carry on into another episode.
+    forgets_episodes = True
+
     def __init__(self, input_tensor_spec: Any, policy: Policy, name: str = "ModelNetwork"):
-        super().__init__(input_tensor_spec=input_tensor_spec, state_spec=(), name=name)
+        if policy.states and not self.takes_states:
+            raise ValueError(
+                "DQN and PPO go on with a recurrent policy: tp.agents.dqn(env, policy=policy) or "
+                f"tp.agents.ppo. Received: one with the states "
+                f"{[spec.name for spec in policy.states]}."
+            )
+        state = tuple(tf.TensorSpec(s.shape, s.dtype, s.name) for s in policy.states)
+        super().__init__(input_tensor_spec=input_tensor_spec, state_spec=state, name=name)
         self._order = _order(input_tensor_spec, policy)
         self.model = copied(policy.model)
         self.head = policy.head
+
+    @property
+    def state_nest(self) -> Nest | None:
+        """The specs of the policy's state, nested as they were; None without one."""
+        nest: Nest | None = self._saved_kwargs["policy"].state_spec
+        return nest
 
     def copy(self, **changes: Any) -> ModelNetwork:
         """Returns a network of the same build, with the policy's weights."""
@@ -50,13 +73,31 @@ class ModelNetwork(network.Network):
         network_state: Any = (),
         training: bool = False,
     ) -> tuple[Any, Any]:
-        """Returns what `emit` makes of the model's outputs, and the state as it came."""
+        """Returns what `emit` makes of the model's outputs, and the state after them."""
         outer = nest_utils.get_outer_rank(observation, self.input_tensor_spec)
+        if self.state_spec:
+            leaves = tf.nest.flatten(observation)
+            ordered = [leaves[index] for index in self._order]
+            outputs, state = self._recalled(ordered, outer, step_type, network_state, training)
+            return self.emit(outputs), state
         squash = network_utils.BatchSquash(outer)
         leaves = [squash.flatten(leaf) for leaf in tf.nest.flatten(observation)]
         ordered = [leaves[index] for index in self._order]
         outputs = self.outputs(ordered if len(ordered) > 1 else ordered[0], training)
         return self.emit(tf.nest.map_structure(squash.unflatten, outputs)), network_state
+
+    def _recalled(
+        self, leaves: list[tf.Tensor], outer: int, step_type: Any, state: Any, training: bool
+    ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+        """Returns outputs [outer..., n] and the next state; a state that is () begins at zero."""
+        tensors = [tf.convert_to_tensor(leaf) for leaf in leaves]
+        outermost = tf.shape(tensors[0])[:outer]
+        if not common.safe_has_state(state):
+            state = self.get_initial_state(tensors[0].shape[0] or outermost[0])
+        middle = tf.fill(outermost, ts.StepType.MID)
+        first = tf.equal(middle if step_type is None else step_type, ts.StepType.FIRST)
+        run = one_step if outer == 1 else over_time
+        return run(self.model, tensors, first, tf.nest.flatten(state), training)
 
     def outputs(self, leaves: Any, training: bool) -> Any:
         """Returns what is trained of the model, [batch, ...], for one tensor or a list of them."""
@@ -76,11 +117,6 @@ def copied(model: Any) -> Any:
 
 def _order(spec: Any, policy: Policy) -> list[int]:
     """Returns which leaf of the observation each of the model's inputs is."""
-    if len(policy.model.outputs) != 1:
-        raise ValueError(
-            "An agent goes on with a policy without a state. Received: a recurrent one, with the "
-            f"outputs {policy.model.output_names}. Distil it, or train the recurrent agent on."
-        )
     leaves, own = flatten(observation_nest(spec)), flatten(policy.observation_spec)
     names = [leaf.name for leaf in leaves]
     if len(leaves) == len(own) == 1:

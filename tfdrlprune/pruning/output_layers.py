@@ -11,9 +11,9 @@ from tfdrlprune._tf import tf
 def output_layers(module: tf.Module) -> list[Any]:
     """Returns the layers that a network is known to end in; empty where that is not known.
 
-    Of a Keras model they are the last layers with weights before each output. A TF-Agents network
-    may name its own as ``output_layers``; the layers of a projection network, which give a
-    distribution's mean and deviation, are outputs too.
+    Of a Keras model they are the last layers with weights before each output, of a policy's not
+    before its next state. A TF-Agents network may name its own as ``output_layers``; the layers of
+    a projection network, which give a distribution's mean and deviation, are outputs too.
     """
     inner = getattr(module, "model", None)
     if isinstance(inner, tf.keras.Model) and _with_weights(module) == _with_weights(inner):
@@ -30,7 +30,9 @@ def output_layers(module: tf.Module) -> list[Any]:
 def _outputs(model: tf.keras.Model) -> list[Any]:
     """Returns what a model puts out, symbolically; nothing where that cannot be found out."""
     if _is_graph(model):
-        return tf.nest.flatten(model.outputs)
+        states = {f"next_{name}" for name in model.input_names}
+        outputs = zip(model.output_names, tf.nest.flatten(model.outputs), strict=True)
+        return [tensor for name, tensor in outputs if name not in states]
     if (specs := model.save_spec()) is not None:  # of a subclassed model that was called
         arguments, named = tf.nest.map_structure(_symbol, specs)
         return _called(model, arguments, named)

@@ -13,11 +13,12 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 def check_resets(*networks: Any) -> None:
     """Raises ValueError unless networks forget where an episode begins inside a sequence.
 
-    TF-Agents tells them by the step's type, which its DynamicUnroll heeds and Keras's RNN does not.
+    TF-Agents tells them by the step's type, which its DynamicUnroll heeds and Keras's RNN does not;
+    a policy's network heeds it around the layer.
     """
     for network in networks:
         found = [each for each in network.submodules if isinstance(each, tf.keras.layers.RNN)]
-        if found:
+        if found and not getattr(network, "forgets_episodes", False):
             raise ValueError(
                 f"The recurrent layer {found[0].name!r} ({type(found[0]).__name__}) of "
                 f"{type(network).__name__} would carry its state on into the next episode. Use "
