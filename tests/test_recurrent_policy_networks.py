@@ -14,7 +14,7 @@ from tf_agents.trajectories import time_step as ts
 
 import tfdrlprune as tp
 from tfdrlprune import runtime
-from tfdrlprune.agents.internals import actor_critic, q_learning
+from tfdrlprune.agents.internals import actor_critic, continued, q_learning
 from tfdrlprune.policies.conversion import greedy_policy
 from tfdrlprune.pruning.kernels import find_kernels
 from tfdrlprune.structure import scores
@@ -180,6 +180,28 @@ def test_ppos_recurrent_critic_comes_with_its_normaliser_and_the_deviation(name)
     assert [tuple(spec.shape) for spec in tf.nest.flatten(new.state_spec)] == [(5,), (5,)]
 
 
+def test_ppo_trains_on_the_logits_that_it_collected_by_states_that_go_on():
+    agent = tp.agents.ppo("CartPole-v1", policy=begun("ppo")[1])
+    trainer = trainer_of("ppo", agent)
+    collector = trainer._learner._collector
+    collector.collect(7)
+    rollout = collector.collect(7)
+    experience = trainer._learner._update._experience(rollout)
+    steps = ts.TimeStep(
+        experience.step_type, experience.reward, experience.discount, experience.observation
+    )
+    policy = agent.collect_policy
+
+    def logits():
+        step = policy._distribution(steps, policy.get_initial_state(4))
+        return step.action.logits_parameter().numpy()
+
+    collected = np.swapaxes(rollout.parameters["logits"], 0, 1)
+    with continued(agent, rollout.states):
+        np.testing.assert_allclose(logits(), collected, atol=1e-5)
+    assert np.abs(logits() - collected).max() > 1e-3  # which empty states would give
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -216,13 +238,13 @@ def mean_return(trainer):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["dqn", "ppo"])
-def test_a_memory_that_was_cut_to_pieces_is_learnt_again(name):
+def test_a_memory_of_half_the_units_is_learnt(name):
     """Recall pays 1 for what was seen four steps before, and a half to who has forgotten it."""
     make = recurrent_dqn if name == "dqn" else recurrent_ppo
     wide = make(Recall, lstm=16)
     policy = tp.policies.from_agent(wide)
     graph = groups_of(policy.model)
-    small = shrink(policy.model, select(graph, scores.l1(graph), 0.75))
+    small = shrink(policy.model, select(graph, scores.l1(graph), 0.5))
     more = {"gamma": 0.95, "learning_rate": 5e-3}
     start = policy.replace(model=small.model)
     if name == "dqn":

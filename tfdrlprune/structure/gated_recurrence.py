@@ -87,7 +87,9 @@ class _GatedRecurrence:
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments."""
         own: dict[str, Any] = super().get_config()  # type: ignore[misc]
-        return own | {"gate": tf.keras.layers.serialize(self.gate)}
+        gate = tf.keras.layers.serialize(self.gate)
+        gate.pop("build_config", None)  # its channels are the layer's units, whatever these become
+        return own | {"gate": gate}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
