@@ -104,8 +104,8 @@ def run_graph(
     """
     program = Program(graph)
     parameters = [Parameter(f"x{n}", "float32", array.size, "") for n, array in given]
-    for index, _ in given:
-        program.put(index, Place(f"x{index}"))
+    for (index, _), parameter in zip(given, parameters, strict=True):
+        program.put(index, Place(parameter.inside))
     for node in graph.nodes:
         write(program, node, RULES[node.kind])
     place, size = program.place(result), program.size(result)

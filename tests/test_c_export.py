@@ -145,6 +145,18 @@ def test_observations_are_arguments_in_the_order_of_the_specs(tmp_path):
     assert "#define POLICY_OUTPUTS_SIZE 3\n" in header
 
 
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_observations_may_be_called_as_constants_loops_and_words_of_c_and_cpp(tmp_path, precision):
+    names = ["i", "x", "t0", "b0", "A", "a", "NULL", "new"]
+    given = [tf.keras.Input((2,), name=name) for name in names]
+    policy = policy_of(given, L.Dense(9, "elu")(L.Concatenate()(given)))
+    export(policy, tmp_path / "a", precision=precision, formats=BOTH)
+    header = (tmp_path / "a" / "policy.h").read_text()
+    own = ("i", "x", "t0", "b0", "A", "a_2", "x_NULL", "x_new")
+    assert f"void policy_action({', '.join(f'const float *{name}' for name in own)}, " in header
+    assert "64 of 64" in self_tested(tmp_path / "a")
+
+
 def test_the_manifest_lists_the_c_and_its_compiler(tmp_path):
     found = export(mlp(), tmp_path / "a", formats=BOTH)
     manifest = artifact.verify(tmp_path / "a")

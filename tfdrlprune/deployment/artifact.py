@@ -158,7 +158,8 @@ def signature_names(nest: Nest) -> list[str]:
 
     A leaf's name with every character outside [A-Za-z0-9_] replaced by ``_``; with ``x_`` in front
     if it begins with a digit or is empty; with ``_`` behind if it is a Python keyword; and with
-    ``_2``, ``_3``, ... behind if an earlier leaf has that name already.
+    ``_2``, ``_3``, ... behind if an earlier leaf has that name already, in whatever case:
+    TensorFlow and file systems tell no more apart.
     """
     names: list[str] = []
     for leaf in flatten(nest):
@@ -166,7 +167,7 @@ def signature_names(nest: Nest) -> list[str]:
         base = f"x_{base}" if not base or base[0].isdigit() else base
         base = f"{base}_" if keyword.iskeyword(base) else base
         name, count = base, 1
-        while name in names:
+        while name.lower() in map(str.lower, names):
             count += 1
             name = f"{base}_{count}"
         names.append(name)

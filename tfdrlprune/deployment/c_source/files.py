@@ -35,9 +35,13 @@ class Parameter:
     about: str
 
     @property
-    def declared(self) -> str:
-        """The parameter in a list of parameters."""
-        return f"const {c_type(self.dtype)} *{self.name}"
+    def inside(self) -> str:
+        """Its name where it is used, among constants and buffers: none of theirs begins so."""
+        return f"in_{self.name}"
+
+    def declared(self, name: str) -> str:
+        """Returns the parameter in a list of parameters, under one of its names."""
+        return f"const {c_type(self.dtype)} *{name}"
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,7 @@ def source(
             "    }",
             "}",
         ]
-    everything = ", ".join([*(each.declared for each in inputs), *_outputs(results)])
+    everything = ", ".join([*(each.declared(each.inside) for each in inputs), *_outputs(results)])
     parts = [
         comment,
         f'#include "{HEADER_FILE}"\n\n#include <math.h>\n#include <stddef.h>\n',
@@ -174,4 +178,4 @@ def _outputs(results: Sequence[Result]) -> list[str]:
 
 def _parameters(inputs: Sequence[Parameter], recurrent: bool, result: str) -> str:
     state = ["float *next_state"] if recurrent else []
-    return ", ".join([*(each.declared for each in inputs), *state, f"float *{result}"])
+    return ", ".join([*(each.declared(each.name) for each in inputs), *state, f"float *{result}"])

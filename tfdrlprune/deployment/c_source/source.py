@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,50 +17,18 @@ from tfdrlprune.deployment.c_source.texts import c_type
 from tfdrlprune.deployment.model_graph import Graph
 from tfdrlprune.specs import ArraySpec, flatten
 
-# Words of C, and names of ours; an observation of such a name gets another one.
+# Words of C and, as policy.h is for it too, of C++; macros; and names of ours. Python's own words
+# have been changed before.
 _TAKEN = frozenset(
     [
-        "action",
-        "arena",
-        "auto",
-        "break",
-        "case",
-        "char",
-        "const",
-        "continue",
-        "default",
-        "do",
-        "double",
-        "else",
-        "enum",
-        "extern",
-        "float",
-        "for",
-        "goto",
-        "if",
-        "inline",
-        "int",
-        "long",
-        "main",
-        "next_state",
-        "outputs",
-        "register",
-        "restrict",
-        "return",
-        "run",
-        "short",
-        "signed",
-        "sizeof",
-        "state",
-        "static",
-        "struct",
-        "switch",
-        "typedef",
-        "union",
-        "unsigned",
-        "void",
-        "volatile",
-        "while",
+        *("asm", "auto", "bool", "case", "catch", "char", "const", "constexpr", "default"),
+        *("delete", "do", "double", "enum", "explicit", "export", "extern", "float", "friend"),
+        *("goto", "inline", "int", "long", "mutable", "namespace", "new", "nullptr", "operator"),
+        *("private", "protected", "public", "register", "restrict", "short", "signed", "sizeof"),
+        *("static", "struct", "switch", "template", "this", "throw", "typedef", "typeid"),
+        *("typename", "union", "unsigned", "using", "virtual", "void", "volatile", "wchar_t"),
+        *("ALIGNED", "HUGE_VALF", "INFINITY", "NAN", "NULL", "QUAD_ZERO", "ZERO", "action", "main"),
+        *("next_state", "outputs", "run", "state"),
     ]
 )
 
@@ -133,23 +101,24 @@ def _observations(program: Program, manifest: Manifest) -> list[Parameter]:
         tensor = _tensor(program.graph, name, "inputs")
         parameter = Parameter(_c_name(name), spec.dtype, size, _about(spec))
         if spec.dtype == "float32":
-            program.put(tensor, Place(parameter.name))
+            program.put(tensor, Place(parameter.inside))
         else:
             c_type(spec.dtype)
             out = program.new(tensor)
-            program.step(_loop(size, out, f"(float){parameter.name}[i]"), out)
+            program.step(_loop(size, out, f"(float){parameter.inside}[i]"), out)
         found.append(parameter)
     return found
 
 
 def _state(program: Program, manifest: Manifest) -> Parameter:
     """Returns the state as one parameter, its leaves behind each other."""
-    begin = 0
+    about = "what the last call wrote; zeros in the beginning."
+    state = Parameter("state", "float32", 0, about)
     for name in signature_names(manifest.state or ()):
         tensor = _tensor(program.graph, name, "inputs")
-        program.put(tensor, Place("state", begin))
-        begin += program.size(tensor)
-    return Parameter("state", "float32", begin, "what the last call wrote; zeros in the beginning.")
+        program.put(tensor, Place(state.inside, state.size))
+        state = replace(state, size=state.size + program.size(tensor))
+    return state
 
 
 def _next_state(program: Program, manifest: Manifest, size: int) -> Result:

@@ -44,11 +44,12 @@ def tabled(program: Program, node: Node) -> None:
         program.put(node.output, program.place(node.inputs[0]))
         return
     values = (np.arange(256) - zero_byte(given)).astype(np.float32) * step_of(given)
-    with np.errstate(all="ignore"):
-        made = np.nan_to_num(_TABLES[node.kind](values).astype(np.float32))
     rounded = rounding(out)
     assert rounded is not None  # there is no activation
-    table = program.constant("f", rounded.bytes_of(made * (np.float32(1) / step_of(out))))
+    with np.errstate(all="ignore"):
+        made = np.nan_to_num(_TABLES[node.kind](values).astype(np.float32))
+        steps = made * (np.float32(1) / step_of(out))
+    table = program.constant("f", rounded.bytes_of(steps))
     source, target = program.place(node.inputs[0]), program.new(node.output)
     size = program.size(node.output)
     lines = [f"for (int i = 0; i < {size}; i++) {{"]
