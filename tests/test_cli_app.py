@@ -12,6 +12,7 @@ import pytest
 
 import tfdrlprune
 from tfdrlprune.cli import app
+from tfdrlprune.cli.exits import Terminated
 
 COMMANDS = ["benchmark", "compress", "demo", "evaluate", "export", "inspect", "report", "train"]
 
@@ -74,6 +75,20 @@ def test_without_click_the_command_says_what_to_install():
     assert "pip install 'tfdrlprune[train]'" in done.stderr
 
 
+def test_where_something_else_brought_click_along_missing_packages_are_named_with_the_extra():
+    code = (
+        "import sys; sys.modules['gymnasium'] = None;"
+        "from tfdrlprune.cli.app import run; sys.exit(run(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "evaluate", "x", "--env", "CartPole-v1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "Error: gymnasium is not installed. Install the training extra: "
+        "pip install 'tfdrlprune[train]'\n"
+    )
+
+
 def test_bad_use_is_one_line_and_exit_code_2(capsys):
     assert app.run(["train", "CartPole-v1", "--algo", "trpo", "--out", "x"]) == 2
     captured = capsys.readouterr()
@@ -124,6 +139,25 @@ def test_the_traceback_is_shown_on_request(failing, capsys, monkeypatch):
 def test_an_interrupt_is_exit_code_130(failing, capsys):
     assert failing(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err.strip() == "Interrupted. No output folder was left behind."
+
+
+def test_sigterm_ends_a_command_as_an_interrupt_does_with_its_own_code(failing, capsys):
+    assert failing(Terminated("run.partial keeps what was trained.")) == 143
+    assert capsys.readouterr().err.strip() == "Terminated. run.partial keeps what was trained."
+
+
+def test_an_interrupt_before_there_are_commands_is_one_line_too():
+    code = (
+        "import sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'tfdrlprune.cli.compress': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "from tfdrlprune.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert done.stderr == "Interrupted. No output folder was left behind.\n"
 
 
 def test_an_interrupt_says_what_a_command_leaves_behind(failing, capsys):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -20,7 +22,7 @@ from gymnasium.envs.registration import EnvSpec
 from tfdrlprune import policies
 from tfdrlprune.cli import running
 from tfdrlprune.cli.app import run as run_command
-from tfdrlprune.cli.workshop import workshop
+from tfdrlprune.cli.workshop import check_work, workshop
 from tfdrlprune.deployment import artifact
 
 FLAGS = (
@@ -157,16 +159,52 @@ def test_force_spares_a_folder_of_the_users_where_backups_would_be(tmp_path, cap
     assert (tmp_path / "run.partial" / "thesis.tex").read_text() == "years of work"
 
 
-def test_ctrl_c_leaves_no_folder_behind(tmp_path):
-    process = start(tmp_path / "runs" / "run", "--steps", "500000", "--epochs", "1000")
+LONG = ("--steps", "500000", "--epochs", "1000")
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "said"),
+    [(signal.SIGINT, 130, "Interrupted"), (signal.SIGTERM, 143, "Terminated")],
+)
+def test_ctrl_c_and_sigterm_keep_what_can_be_resumed_and_say_so(tmp_path, sent, code, said):
+    process = start(tmp_path / "run", *LONG)
     wait_for(process, "Epoch 2/")
-    assert (tmp_path / "runs" / "run.partial").is_dir()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert output.strip().endswith("Interrupted. No output folder was left behind.")
+    assert process.returncode == code
+    (last,) = [line for line in output.splitlines() if said in line]
+    assert last.endswith("run.partial keeps what was trained: go on by --resume.")
     assert "Traceback" not in output
+    assert [path.name for path in tmp_path.iterdir()] == ["run.partial"]
+    with pytest.raises(FileExistsError, match="Go on with it by --resume"):
+        check_work(tmp_path / "run.partial", {}, resume=False, force=False)
+
+
+def test_ctrl_c_before_the_first_backup_leaves_no_folder_behind(tmp_path):
+    work = tmp_path / "runs" / "run.partial"
+    made = workshop(work, {}, resume=False, force=False)
+    with pytest.raises(KeyboardInterrupt, match=r"^$"), made:
+        raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_in_the_beginning_leaves_no_folder_that_stands_in_the_way(
+    tmp_path, monkeypatch
+):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr("tfdrlprune.cli.workshop.replace_file", full)
+    made = workshop(tmp_path / "run.partial", {}, resume=False, force=False)
+    with pytest.raises(OSError, match="No space left"), made:
+        pytest.fail("the block must not run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_settings_of_a_killed_run_are_told_in_one_line(tmp_path):
+    (tmp_path / "settings.json").write_text("")
+    with pytest.raises(ValueError, match=r"settings.json is damaged: .* Begin anew by --force"):
+        check_work(tmp_path, {}, resume=True, force=False)
 
 
 @pytest.mark.slow

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dis
 import errno
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,7 +19,14 @@ from tfdrlprune.cli.benchmark import command as benchmark
 from tfdrlprune.cli.compress import command as compress
 from tfdrlprune.cli.demo import command as demo
 from tfdrlprune.cli.evaluate import command as evaluate
-from tfdrlprune.cli.exits import BAD_INPUT, DONE, INTERRUPTED, UNEXPECTED
+from tfdrlprune.cli.exits import (
+    BAD_INPUT,
+    DONE,
+    INTERRUPTED,
+    TERMINATED,
+    UNEXPECTED,
+    Terminated,
+)
 from tfdrlprune.cli.export import command as export
 from tfdrlprune.cli.inspect import command as inspect
 from tfdrlprune.cli.report import command as report
@@ -34,7 +43,7 @@ def app() -> None:
     """Makes deep-RL policies small and fast, and judges the exported file in its environment.
 
     Exit codes: 0 done, and PASS where asked; 1 unexpected error; 2 bad use or bad input; 3 the gate
-    says FAIL; 4 the gate is INCONCLUSIVE.
+    says FAIL; 4 the gate is INCONCLUSIVE; 130 Ctrl-C; 143 SIGTERM.
     """
 
 
@@ -57,12 +66,24 @@ def run(arguments: Sequence[str]) -> int:
         return _bad_use(error)
     except (KeyboardInterrupt, click.Abort) as error:
         # A command may say what it leaves behind. Click makes an Abort of it, without words.
-        said = str(error) or str(error.__cause__ or "") or "No output folder was left behind."
-        click.echo(f"Interrupted. {said}", err=True)
-        return INTERRUPTED
+        cause = error.__cause__ or error
+        said = str(error) or str(cause) or "No output folder was left behind."
+        terminated = isinstance(cause, Terminated)
+        click.echo(f"{'Terminated' if terminated else 'Interrupted'}. {said}", err=True)
+        return TERMINATED if terminated else INTERRUPTED
     except Exception as error:
         return _failed(error)
     return code if isinstance(code, int) else DONE
+
+
+def listen() -> None:
+    """Has SIGTERM end a command as Ctrl-C does: told in a line, and with nothing half-written."""
+
+    def stop(number: int, frame: Any) -> None:
+        del number, frame
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def _bad_use(error: click.ClickException) -> int:
@@ -91,7 +112,14 @@ def _failed(error: Exception) -> int:
 
 
 def _in_words(error: Exception) -> str:
-    """Returns the message, that of the operating system without its number and with a remedy."""
+    """Returns the message, that of Python or the operating system with a remedy."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        # The robot's install, where something else has brought click along.
+        package = error.name.partition(".")[0]
+        return (
+            f"{package} is not installed. Install the training extra: "
+            "pip install 'tfdrlprune[train]'"
+        )
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     where = f" ({error.filename})" if error.filename else ""

@@ -161,10 +161,10 @@ def _resumable(kept: Path) -> Iterator[None]:
     """Says on Ctrl-C what the same command goes on from."""
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if not kept.exists():
             raise
-        raise KeyboardInterrupt(
+        raise type(stop)(
             f"{os.path.relpath(kept)} keeps what was done: the same command goes on from there."
         ) from None
 

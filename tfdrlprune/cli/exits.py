@@ -15,6 +15,11 @@ BAD_INPUT = 2
 FAIL = 3
 INCONCLUSIVE = 4
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+TERMINATED = 143  # 128 + SIGTERM
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: another process asks for what Ctrl-C asks for, so whoever minds one minds both."""
 
 
 def of_verdicts(verdicts: Iterable[str | None]) -> int:

@@ -21,7 +21,7 @@ from tfdrlprune._console import silent
 from tfdrlprune.agents.evaluation import EvaluationCallback
 from tfdrlprune.agents.trainer import AgentTrainer
 from tfdrlprune.cli.sources import RUN_FILE, is_run
-from tfdrlprune.cli.workshop import check_work, workshop
+from tfdrlprune.cli.workshop import BACKUP, check_work, workshop
 from tfdrlprune.evidence import machine
 from tfdrlprune.evidence.rollouts import roll_out, seeds_for
 from tfdrlprune.evidence.statistics import summarize
@@ -145,7 +145,7 @@ def _fit(
         tf.keras.callbacks.CSVLogger(str(work / "metrics.csv"), append=resume),
         tf.keras.callbacks.TensorBoard(str(work / "logs"), write_graph=False),
         # Last, so that it backs up what the others have done.
-        tf.keras.callbacks.BackupAndRestore(str(work / "backup"), delete_checkpoint=False),
+        tf.keras.callbacks.BackupAndRestore(str(work / BACKUP), delete_checkpoint=False),
     ]
     trainer.built = True  # BackupAndRestore asks; an agent's variables are there from the start
     try:

@@ -15,10 +15,12 @@ from tfdrlprune._tf import tf
 
 import filelock
 
-from tfdrlprune.folders import make_parents
+from tfdrlprune.folders import make_parents, replace_file
 
 _SETTINGS_FILE = "settings.json"
 _LOCK_FILE = "lock"
+# Keras's folder in it, of which each worker has its own: here one.
+BACKUP = "backup"
 
 
 def check_work(work: Path, settings: Mapping[str, Any], *, resume: bool, force: bool) -> None:
@@ -58,6 +60,10 @@ def check_work(work: Path, settings: Mapping[str, Any], *, resume: bool, force: 
         raise FileNotFoundError(
             f"There is nothing to resume: no {work}. Start without --resume."
         ) from None
+    except ValueError as error:
+        raise ValueError(
+            f"{work / _SETTINGS_FILE} is damaged: {error}. Begin anew by --force."
+        ) from None
     for name, value in settings.items():
         if killed.get(name) != value:
             raise ValueError(
@@ -70,24 +76,24 @@ def check_work(work: Path, settings: Mapping[str, Any], *, resume: bool, force: 
 def workshop(
     work: Path, settings: Mapping[str, Any], *, resume: bool, force: bool
 ) -> Iterator[None]:
-    """Makes the folder, or takes a killed run's; takes it away again unless killed or crashed.
+    """Makes the folder, or takes a killed run's; takes it away again unless there is a backup.
 
     Takes what `check_work` does. Raises FileExistsError where another process trains into it, and
-    OSError where the disk is full, which says how to go on.
+    OSError where the disk is full, which says how to go on, as Ctrl-C does.
     """
     made = make_parents(work.parent)
-    if not resume:
-        _begin(work, settings, force)
     try:
+        if not resume:
+            _begin(work, settings, force)
         with _alone(work):
             yield
-    except KeyboardInterrupt:
-        if resume:  # what was there before this command is not this command's to delete
-            raise
-        shutil.rmtree(work, ignore_errors=True)
-        for parent in made:
-            with contextlib.suppress(OSError):
-                parent.rmdir()
+    except KeyboardInterrupt as stop:
+        # What there was before this command, or there is to go on from, is not thrown away.
+        if resume or any((work / BACKUP).glob("*/checkpoint")):
+            raise type(stop)(
+                f"{os.path.relpath(work)} keeps what was trained: go on by --resume."
+            ) from None
+        _remove(work, made)
         raise
     except tf.errors.ResourceExhaustedError as error:
         if "No space left" not in str(error):
@@ -104,7 +110,20 @@ def _begin(work: Path, settings: Mapping[str, Any], force: bool) -> None:
         work.mkdir()
     except FileExistsError:  # another process was faster
         raise _in_use(work) from None
-    (work / _SETTINGS_FILE).write_text(json.dumps(settings, indent=2), encoding="utf-8")
+    try:
+        # Whole or not at all: by this file a killed run is known.
+        replace_file(work / _SETTINGS_FILE, json.dumps(settings, indent=2).encode())
+    except OSError:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+
+
+def _remove(work: Path, made: list[Path]) -> None:
+    """Takes the folder away, and the parents that were made for it."""
+    shutil.rmtree(work, ignore_errors=True)
+    for parent in made:
+        with contextlib.suppress(OSError):
+            parent.rmdir()
 
 
 @contextlib.contextmanager
