@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "tfdrlprune"
 
 GROUND = {
-    *("_console", "_tf", "_tf_agents", "_version", "choices", "folders"),
+    *("_console", "_mujoco", "_tf", "_tf_agents", "_version", "choices", "folders"),
     *("nearest", "observations", "recipe", "simulation", "specs"),
 }
 # room -> the rooms, or single modules, that it may import beside itself and the ground floor

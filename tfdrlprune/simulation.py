@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Callable
 from functools import partial
@@ -9,6 +10,8 @@ from typing import Any, TypeAlias
 
 import gymnasium as gym
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+
+from tfdrlprune import _mujoco
 
 # What users may name an environment by: a registered id, a zero-argument factory, an object.
 Environment: TypeAlias = "str | Callable[[], gym.Env[Any, Any]] | gym.Env[Any, Any]"
@@ -29,13 +32,16 @@ def make(env: Environment) -> gym.Env[Any, Any]:
     if isinstance(env, gym.Env):
         return env
     if isinstance(env, str):
-        return _guarded(env, lambda: gym.make(env))
+        _load_simulator(env)
+        with _mujoco.said_once():
+            return _guarded(env, lambda: gym.make(env))
     if not callable(env) or isinstance(env, VectorEnv):
         raise TypeError(
             "An environment is given as a registered id, a function without arguments that makes "
             f"one, or a gymnasium.Env. Received: {type(env).__name__}."
         )
-    made = env()
+    with _mujoco.said_once():
+        made = env()
     if not isinstance(made, gym.Env):
         raise TypeError(
             f"An environment factory returns a gymnasium.Env. Received: {type(made).__name__} "
@@ -78,6 +84,14 @@ def make_vector(env: Environment, num_envs: int) -> VectorEnv[Any, Any, Any]:
     return SyncVectorEnv(
         [partial(_given, each) for each in made], autoreset_mode=AutoresetMode.NEXT_STEP
     )
+
+
+def _load_simulator(env_id: str) -> None:
+    """Loads MuJoCo where an environment needs it, so that already the first one warns quietly."""
+    spec = gym.registry.get(env_id)
+    if spec is not None and "mujoco" in str(spec.entry_point):
+        with contextlib.suppress(ImportError):  # Gymnasium says what is missing
+            import mujoco  # noqa: F401
 
 
 def _given(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
