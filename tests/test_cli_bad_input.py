@@ -88,6 +88,14 @@ CASES = {
     "json nowhere": ("export policy --out OUT --json no/where.json", "there is no folder"),
     "no such source": ("export nowhere --out OUT", "There is no policy at nowhere"),
     "an artifact as source": ("export good --out OUT", "is an exported artifact"),
+    "an artifact to compress, whose environment does not matter then": (
+        "compress good --out OUT",
+        "good is an exported artifact",
+    ),
+    "a file in the way": (
+        "compress policy --env CartPole-v1 --out recipe.toml/small",
+        "recipe.toml is a file. Name another folder.",
+    ),
     "format": ("export policy --out OUT --formats onnx", "'tflite' or 'tflite,c' was expected"),
     "unknown precision": ("export policy --out OUT --precision int4", "'int4' is not one of"),
     "observations of another shape": (

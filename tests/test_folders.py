@@ -109,6 +109,18 @@ def test_a_mount_point_is_refused_before_the_work(tmp_path, monkeypatch):
     check_free(tmp_path / "inside")
 
 
+def test_where_nothing_can_be_written_is_told_before_the_work(tmp_path, monkeypatch):
+    # Root may write anywhere, so the answer is given here.
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != os.path.realpath(tmp_path))
+    with pytest.raises(PermissionError, match=r"nothing can be written in .*Name another folder"):
+        check_free(tmp_path / "runs" / "out")
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match=r"since .*file is a file\. Name another"):
+        check_free(tmp_path / "file" / "out")
+    (tmp_path / "mine").mkdir()
+    check_free(tmp_path / "mine" / "out")
+
+
 def test_ctrl_c_leaves_nothing(tmp_path):
     script = textwrap.dedent("""
         import sys, time

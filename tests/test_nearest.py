@@ -45,3 +45,10 @@ def test_a_missing_policy_names_its_neighbour(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no such file or folder\. Did you mean .*dqn.ker"):
         check_policy_there(tmp_path / "dqn.kears")
     check_policy_there(tmp_path / "dqn.keras")
+
+
+def test_an_artifact_where_a_policy_belongs_is_told_first(tmp_path):
+    make(tmp_path / "small", "policy.tflite")
+    for path in (tmp_path / "small", tmp_path / "small" / "policy.tflite"):
+        with pytest.raises(ValueError, match="is an exported artifact"):
+            check_policy_there(path)

@@ -29,6 +29,7 @@ def atomic_folder(
     Raises:
         FileExistsError: ``path`` is a file, a mount point, or a folder with content and ``force``
             is off, or one that ``replaces`` denies.
+        PermissionError, NotADirectoryError: nothing can be written where it is to be.
 
     Example:
         >>> import tempfile
@@ -67,6 +68,7 @@ def check_free(
 ) -> None:
     """Raises what `atomic_folder` would raise at ``path``: ask before a long run, not after it."""
     target = Path(os.path.realpath(path))
+    _check_writable(target)
     if not os.path.lexists(target):
         return
     if not target.is_dir():
@@ -87,6 +89,19 @@ def check_free(
         raise FileExistsError(
             f"{target} holds something else, so force does not replace it. Name another folder, or "
             "remove that one yourself."
+        )
+
+
+def _check_writable(target: Path) -> None:
+    """Raises an error where no folder can be made at ``target``, or renamed to it."""
+    there = next((each for each in target.parents if os.path.lexists(each)), target)
+    if not there.is_dir():
+        raise NotADirectoryError(
+            f"{target} cannot be made, since {there} is a file. Name another folder."
+        )
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(
+            f"{target} cannot be made: nothing can be written in {there}. Name another folder."
         )
 
 

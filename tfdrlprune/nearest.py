@@ -38,10 +38,18 @@ def similar(path: str | os.PathLike[str]) -> str:
 
 
 def check_policy_there(path: Path) -> None:
-    """Raises FileNotFoundError where nothing is at a path that should be a policy's."""
+    """Raises FileNotFoundError where nothing is at a path that should be a policy's.
+
+    And ValueError where an artifact is, which nothing that is asked for with it would help.
+    """
     if not path.exists():
         raise FileNotFoundError(
             f"There is no policy at {path}: no such file or folder.{similar(path)}"
+        )
+    if (path / "policy.tflite").is_file() or path.suffix == ".tflite":
+        raise ValueError(
+            f"{path} is an exported artifact, which runs (tfdrlprune.runtime.load) but is not "
+            "turned back into a model. Name the run or the model that it was exported from."
         )
 
 

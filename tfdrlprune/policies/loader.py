@@ -113,11 +113,6 @@ def _load(
     for folder in (source, source / _RUN_SAVED_MODEL):
         if is_saved_model(folder):
             return from_saved_model(folder)
-    if (source / "policy.tflite").is_file() or source.suffix == ".tflite":
-        raise ValueError(
-            f"{source} is an exported artifact, which runs (tfdrlprune.runtime.load) but is not "
-            "turned back into a model. Name the run or the model that it was exported from."
-        )
     raise ValueError(
         f"{source} is no policy: expected a folder of `tfdrlprune train`, a SavedModel folder of "
         f"PolicySaver, or a .keras or .h5 file.{_instead(source)}"
