@@ -41,6 +41,18 @@ def test_a_tensorflow_that_was_there_first_has_keras_2_whatever_is_imported_late
     assert done.stdout.split() == ["True", "True", "4"], done.stderr
 
 
+def test_a_sum_with_an_activation_behind_it_prints_nothing():
+    code = """
+from tfdrlprune._tf import tf
+given = tf.keras.Input((4,))
+total = tf.keras.layers.Add()([given, tf.keras.layers.Dense(4)(given)])
+model = tf.keras.Model(given, tf.keras.layers.Activation("relu")(total))
+tf.function(model, input_signature=[tf.TensorSpec([None, 4])])(tf.zeros([3, 4]))
+"""
+    done = run(code)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_keras_3_that_was_there_first_is_an_import_error_with_the_remedy():
     done = run(
         "import tensorflow as tf; tf.keras.layers\n"

@@ -39,7 +39,9 @@ def require(module: str) -> ModuleType:
 def _open_door() -> ModuleType:
     """Imports TensorFlow with Keras 2 as its ``tf.keras``; raises ImportError with the remedy."""
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # What C++ calls an error and Python has to hear of comes as an exception, too. Alone come such
+    # as Grappler's of each sum with an activation behind it, which it then leaves as it is.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with silent():  # missing CUDA drivers are reported before the logger and its level exist
         tensorflow = require("tensorflow")
         legacy = require("tf_keras")
