@@ -7,7 +7,7 @@ from tfdrlprune._tf import tf
 import numpy as np
 import pytest
 
-from tfdrlprune.deployment.comparison import check, compare
+from tfdrlprune.deployment.comparison import check, check_finite, compare
 from tfdrlprune.policies import Policy
 from tfdrlprune.specs import ArraySpec, Head
 
@@ -118,3 +118,10 @@ def test_a_mean_error_of_a_quarter_of_the_range_does_not_pass():
 def test_nan_and_infinity_never_pass(bad):
     with pytest.raises(ValueError, match="NaN or infinity on 1 of 2"):
         compared(SCORES, [[0, 1], [1, 0]], [[0, bad], [1, 0]], "float16")
+
+
+def test_a_policy_that_gives_infinity_itself_is_told_before_it_is_converted():
+    leaves = [np.float32([[1, 2], [np.inf, 0], [0, 0], [0, np.nan]])]
+    with pytest.raises(ValueError, match="policy gives NaN or infinity on 2 of 4 drawn observ"):
+        check_finite(SCORES, leaves, recorded=False)
+    check_finite(SCORES, [leaves[0][[0, 2]]], recorded=False)

@@ -49,6 +49,22 @@ class Comparison:
     actions: Array = field(repr=False)
 
 
+def check_finite(policy: Policy, leaves: list[Array], *, recorded: bool) -> None:
+    """Raises ValueError where the policy itself gives NaN or infinity, of which no file is right.
+
+    Said before it is converted: ranges without an end crash TFLite's quantizer.
+    """
+    outputs = policy.batch_outputs(leaves)
+    bad = int(np.sum(~np.isfinite(outputs).all(axis=1)))
+    if bad:
+        kind = "recorded" if recorded else "drawn"
+        raise ValueError(
+            f"The policy gives NaN or infinity on {bad} of {len(outputs)} {kind} "
+            "observations, so it is not written. Give observations that it meets (--env or "
+            "--observations), or train it anew."
+        )
+
+
 def compare(policy: Policy, file: FilePolicy, leaves: list[Array], *, recorded: bool) -> Comparison:
     """Returns how the file's outputs and actions differ from the policy's on these observations.
 

@@ -17,7 +17,7 @@ from tfdrlprune import observations as _observations
 from tfdrlprune import runtime
 from tfdrlprune._version import __version__
 from tfdrlprune.deployment import artifact, c_export, counting
-from tfdrlprune.deployment.comparison import Comparison, check, compare
+from tfdrlprune.deployment.comparison import Comparison, check, check_finite, compare
 from tfdrlprune.deployment.converter import centred, convert, weighted_layers
 from tfdrlprune.deployment.float_layers import fewest_kept
 from tfdrlprune.deployment.micro import Micro, for_micro
@@ -125,6 +125,7 @@ def export(  # noqa: PLR0913  each is a key of the manifest
     plain = policy.replace(model=_named(stripped(policy.model)))
     leaves = _leaves(plain, observations)
     seen = [leaf[spread(len(leaf), _COMPARED)] for leaf in leaves]
+    check_finite(plain, seen, recorded=observations is not None)
     source = centred(plain, leaves) if precision in _CENTRED else plain
     base = artifact.Manifest(
         observation=plain.observation_spec,
