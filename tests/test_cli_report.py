@@ -58,3 +58,15 @@ def test_what_is_no_report_is_one_line_and_exit_code_2_and_changes_nothing(folde
     assert contents(folder) == before
     assert run(["report", str(folder / "nowhere")]) == 2
     assert "holds no report" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", [None, [], "fast", {"median": "fast", "p99": 1.0}], ids=str)
+def test_numbers_that_were_changed_into_something_else_are_bad_input_too(folder, value, capsys):
+    content = json.loads((folder / "report.json").read_text())
+    content["stages"][0]["latency_us"] = value
+    (folder / "report.json").write_text(json.dumps(content))
+    before = contents(folder)
+    assert run(["report", str(folder), "--plain"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "report.json was changed, and cannot be shown" in line
+    assert contents(folder) == before

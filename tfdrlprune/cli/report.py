@@ -30,11 +30,18 @@ def command(folder: Path, plain: bool, seed: int, json_file: Path | None) -> Non
     del seed  # every command has it; here nothing is left to chance
     output.check_json(json_file)
     from tfdrlprune.evidence import markdown, page, reading
-    from tfdrlprune.evidence.report import PAGE_FILE, TEXT_FILE
+    from tfdrlprune.evidence.report import JSON_FILE, PAGE_FILE, TEXT_FILE
     from tfdrlprune.folders import replace_file
 
     found = reading.read(folder)
-    made = {PAGE_FILE: page.render(found, plain=plain), TEXT_FILE: markdown.render(found)}
+    try:
+        made = {PAGE_FILE: page.render(found, plain=plain), TEXT_FILE: markdown.render(found)}
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Everything is there, but something is no number, or no name.
+        raise ValueError(
+            f"{folder / JSON_FILE} was changed, and cannot be shown: {error}. Compress the policy "
+            "again."
+        ) from error
     for name, content in made.items():
         replace_file(folder / name, content.encode())
     output.write_json(json_file, found.to_dict())
