@@ -70,3 +70,12 @@ def test_numbers_that_were_changed_into_something_else_are_bad_input_too(folder,
     (line,) = capsys.readouterr().err.splitlines()
     assert "report.json was changed, and cannot be shown" in line
     assert contents(folder) == before
+
+
+def test_a_folder_in_which_nothing_can_be_written_is_told(folder, monkeypatch, capsys):
+    # Root may write anywhere, so the answer is given here.
+    monkeypatch.setattr(os, "access", lambda path, mode: path != folder)
+    assert run(["report", str(folder)]) == 2
+    assert capsys.readouterr().err == (
+        f"Error: Nothing can be written in {folder}. Copy it, and make the copy's page anew.\n"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -34,6 +35,10 @@ def command(folder: Path, plain: bool, seed: int, json_file: Path | None) -> Non
     from tfdrlprune.folders import replace_file
 
     found = reading.read(folder)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(
+            f"Nothing can be written in {folder}. Copy it, and make the copy's page anew."
+        )
     try:
         made = {PAGE_FILE: page.render(found, plain=plain), TEXT_FILE: markdown.render(found)}
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
