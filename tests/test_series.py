@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import gymnasium as gym
 import pytest
 from artifacts import BALANCES, FALLS, linear
@@ -75,3 +81,33 @@ def test_an_artifact_that_was_replaced_is_not_taken_for_the_old_one(tmp_path):
     export(linear(BALANCES), tmp_path / "a", force=True)
     after = Players().play(tmp_path / "a", ENV, SEEDS[:5])
     assert after.returns.min() > before.returns.max()
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_terminal_ends_all_processes_at_once(tmp_path):
+    export(linear(BALANCES), tmp_path / "a")
+    # Each of the first tasks would take minutes, and a pool has fetched further ones.
+    script = (
+        "import sys; from tfdrlprune.evidence.series import Players\n"
+        "if __name__ == '__main__':\n"
+        "    with Players(2) as players:\n"
+        "        print('ready', flush=True)\n"
+        f"        players.play('a', {ENV!r}, range(100_000))\n"
+    )
+    (tmp_path / "play.py").write_text(script)
+    process = subprocess.Popen(
+        [sys.executable, "play.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == b"ready\n"
+    time.sleep(8)  # until both play
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        assert process.wait(30) != 0
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)

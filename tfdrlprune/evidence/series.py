@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
@@ -79,7 +80,9 @@ class Players:
         if self._pool is None:
             _check_sendable(env)
             # Spawned: a fork of a process that runs TensorFlow's threads can hang.
-            self._pool = ProcessPoolExecutor(self._workers, get_context("spawn"))
+            self._pool = ProcessPoolExecutor(
+                self._workers, get_context("spawn"), initializer=_end_at_ctrl_c
+            )
         size = max(1, len(seeds) // (_SHARES * self._workers))
         shares = [seeds[start : start + size] for start in range(0, len(seeds), size)]
         played = [self._pool.submit(_play, str(folder), env, share) for share in shares]
@@ -157,6 +160,14 @@ def _policy(folder: str) -> runtime.Policy:
 def _loaded(folder: str, sha256: str) -> runtime.Policy:
     del sha256  # what tells a file from another that has its name
     return runtime.load(folder)
+
+
+def _end_at_ctrl_c() -> None:
+    """Has a terminal's Ctrl-C end this process: a pool's would keep it as a task's result.
+
+    And go on with the next task, for which the interrupted command would wait.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _play(folder: str, env: Environment, seeds: Sequence[int]) -> Episodes:
