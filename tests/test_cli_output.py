@@ -68,7 +68,7 @@ def test_progress_elsewhere_than_on_a_terminal_is_two_lines_a_stage(capsys):
         for done in range(101):
             progress(f"pruning: round {done // 10}", done, 100)
         progress("pruning: again", 100, 100)
-        output.counting(progress, "judging", 2)(2)
+        progress("judging", 2, 2)
     assert capsys.readouterr().err.splitlines() == [
         "pruning ...",
         "pruning: round 10: 100 of 100",
