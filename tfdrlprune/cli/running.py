@@ -26,8 +26,8 @@ from tfdrlprune.evidence import machine
 from tfdrlprune.evidence.rollouts import roll_out, seeds_for
 from tfdrlprune.evidence.statistics import summarize
 from tfdrlprune.folders import atomic_folder, check_free
-from tfdrlprune.policies.conversion import greedy_policy
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.tf_policies import greedy_policy
 from tfdrlprune.pruning.callbacks import PruningCallback
 from tfdrlprune.pruning.kernels import Kernel, find_kernels
 from tfdrlprune.pruning.masking import MaskingCallback
