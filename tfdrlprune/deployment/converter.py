@@ -12,7 +12,8 @@ import numpy as np
 
 from tfdrlprune._console import silent
 from tfdrlprune.deployment.artifact import PRECISIONS, signature_names
-from tfdrlprune.policies.form import Policy, head_in_graph
+from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.head_ops import head_in_graph
 from tfdrlprune.policies.normalizer import ObservationNormalizer
 from tfdrlprune.recipe.checks import did_you_mean
 from tfdrlprune.specs import Array, flatten
