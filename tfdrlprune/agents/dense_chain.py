@@ -91,6 +91,22 @@ class DenseChain:
         return x
 
 
+class Chained:
+    """What acts by a chain once one is proved, and else by the network."""
+
+    _chain: DenseChain | None = None
+
+    @property
+    def in_numpy(self) -> bool:
+        """Whether it runs on copies of the weights; not known before the first call."""
+        return self._chain is not None
+
+    def refresh(self) -> None:
+        """Takes over the network's weights as they are now."""
+        if self._chain is not None:
+            self._chain.refresh()
+
+
 def probes(leaves: list[Array]) -> list[Array]:
     """Returns the observations and random ones around zero, as far out as they lie.
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tfdrlprune.agents.acting import time_step
 from tfdrlprune.agents.box_action import BoxAction
 from tfdrlprune.agents.compiled import compiled
-from tfdrlprune.agents.dense_chain import DenseChain, probes, proved_chain
+from tfdrlprune.agents.dense_chain import Chained, probes, proved_chain
 from tfdrlprune.agents.internals import SoftActorCritic, squashed_deviation
 
 Array = NDArray[Any]
@@ -27,7 +27,7 @@ _DEVIATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-class SquashedSampler:
+class SquashedSampler(Chained):
     """Actions sampled from a SAC agent's collect policy, in NumPy where that is possible.
 
     That is where Dense layers in a row end in a TanhNormalProjectionNetwork with one of its usual
@@ -42,21 +42,10 @@ class SquashedSampler:
         self._agent, self._actor = agent, parts.actor
         self._spec = tf.nest.flatten(agent.action_spec)[0]
         self._box = BoxAction(agent.action_spec)
-        self._chain: DenseChain | None = None
         self._chosen = False
         name = squashed_deviation(parts.actor)
         self._deviation = None if name is None else _DEVIATIONS[name]
         self._sample = compiled(self._sampled, "acting")
-
-    @property
-    def in_numpy(self) -> bool:
-        """Whether it runs on copies of the weights; not known before the first call."""
-        return self._chain is not None
-
-    def refresh(self) -> None:
-        """Takes over the network's weights as they are now."""
-        if self._chain is not None:
-            self._chain.refresh()
 
     def __call__(self, leaves: list[Array], generator: np.random.Generator) -> Array:
         """Returns actions, [count, ...], within their bounds."""
