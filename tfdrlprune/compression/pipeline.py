@@ -30,7 +30,8 @@ from tfdrlprune.compression.trials import Trials
 from tfdrlprune.deployment import counting
 from tfdrlprune.deployment.exporter import stripped
 from tfdrlprune.evidence.memory import Memory
-from tfdrlprune.evidence.report import SMALL_DENSE, Report
+from tfdrlprune.evidence.report import Report
+from tfdrlprune.evidence.stage import SMALL_DENSE
 from tfdrlprune.observations import as_batch
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.frozen import check_layers

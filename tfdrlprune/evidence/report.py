@@ -15,7 +15,7 @@ from tfdrlprune.evidence import machine, markdown, page, sidecar, table
 from tfdrlprune.evidence.bounds import declare
 from tfdrlprune.evidence.coverage import Coverage
 from tfdrlprune.evidence.ledger import broken_by, last_safe
-from tfdrlprune.evidence.stage import StageRow
+from tfdrlprune.evidence.stage import SMALL_DENSE, StageRow
 from tfdrlprune.evidence.sweeping import curves
 from tfdrlprune.evidence.sweeping.sweep_results import Robustness
 from tfdrlprune.evidence.tried import Tried
@@ -28,7 +28,6 @@ JSON_FILE = "report.json"
 ARRAYS_FILE = "report.npz"
 PAGE_FILE = "report.html"
 TEXT_FILE = "report.md"
-SMALL_DENSE = "small_dense"
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Report:
         """Returns the report of measured stages.
 
         Args:
-            rows: the baseline first; one named ``"small_dense"`` is kept apart from the stages.
+            rows: the baseline first; one named `SMALL_DENSE` is kept apart from the stages.
             requested: name of the stage that was asked for.
             env: what they ran in.
             seed: of the whole compression.
