@@ -13,7 +13,6 @@ from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
-from numpy.typing import NDArray
 from tf_agents.trajectories import time_step as ts
 from tf_agents.utils import common
 
@@ -21,8 +20,7 @@ from tfdrlprune.agents.compiled import compiled
 from tfdrlprune.agents.dense_chain import Chained, DenseChain, probes, proved_chain
 from tfdrlprune.choices import Choices
 from tfdrlprune.policies.tensor_specs import array_spec
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 
 def time_step(agent: Any, leaves: list[tf.Tensor], first: tf.Tensor | None = None) -> ts.TimeStep:

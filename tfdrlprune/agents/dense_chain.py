@@ -14,11 +14,10 @@ from tfdrlprune._tf import read, tf
 from tfdrlprune._tf_agents import NORMALIZER_CLIP, NORMALIZER_EPSILON, normalizer_statistics
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.pruning.kernels import layers_in_order
+from tfdrlprune.specs import Array
 
-Array = NDArray[Any]
 _log = logging.getLogger("tfdrlprune")
 _PROBES = 64
 

@@ -8,14 +8,12 @@ from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.agents.acting import time_step
 from tfdrlprune.agents.box_action import BoxAction
 from tfdrlprune.agents.compiled import compiled
 from tfdrlprune.agents.dense_chain import Chained, probes, proved_chain
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 
 class Deterministic(Chained):

@@ -14,7 +14,6 @@ from typing import Any
 from tfdrlprune._tf import tf
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune import agents
 from tfdrlprune._console import silent
@@ -36,8 +35,8 @@ from tfdrlprune.pruning.sparse_training import SparseTrainingCallback
 from tfdrlprune.quantization.callbacks import QuantizationCallback
 from tfdrlprune.recipe import Recipe
 from tfdrlprune.recipe.forms import parse_networks
+from tfdrlprune.specs import Array
 
-Array = NDArray[Any]
 _EPISODES = 20
 
 

@@ -9,13 +9,12 @@ from typing import Any, Protocol
 
 from tfdrlprune._tf import read, tf
 
-from numpy.typing import NDArray
-
 from tfdrlprune.pruning.kernels import Kernel
 from tfdrlprune.pruning.masks import Masks
 from tfdrlprune.pruning.models import Found, HasNetworks, find, optimizers_of, warn_of_others
 from tfdrlprune.pruning.telemetry import Telemetry
 from tfdrlprune.recipe.forms import parse_networks
+from tfdrlprune.specs import Array
 
 _log = logging.getLogger("tfdrlprune")
 Networks = str | Sequence[str] | Mapping[str, float | None]
@@ -253,6 +252,6 @@ class MaskingCallback(tf.keras.callbacks.Callback):
         return any([engine.update(step) for engine in self._engines])
 
 
-def _by_name(masks: Masks) -> dict[str, NDArray[Any]]:
+def _by_name(masks: Masks) -> dict[str, Array]:
     names = [kernel.name for kernel in masks.kernels]
     return dict(zip(names, masks.numpy(), strict=True))

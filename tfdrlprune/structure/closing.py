@@ -14,11 +14,11 @@ from tfdrlprune.pruning.activity import measure
 from tfdrlprune.pruning.experience import Experience, check_takes_observations, visit_of
 from tfdrlprune.pruning.gradients import GradientSums
 from tfdrlprune.pruning.kernels import find_kernels
+from tfdrlprune.specs import Array
 from tfdrlprune.structure import scores
 from tfdrlprune.structure.calls import is_functional
 from tfdrlprune.structure.gates import LearntGate, is_gate
 from tfdrlprune.structure.graph import Graph, Group, groups_of
-from tfdrlprune.structure.identities import Array
 from tfdrlprune.structure.selection import select
 
 CRITERIA = ("l1", "l2", "mean_magnitude", "taylor", "activation", "gate")

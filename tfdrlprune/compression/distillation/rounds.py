@@ -14,7 +14,6 @@ from typing import Any
 from tfdrlprune._tf import tf
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.compression.actor import Actor
 from tfdrlprune.compression.distillation.lesson import Lesson
@@ -27,8 +26,8 @@ from tfdrlprune.observations import as_batch
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.pruner import Pruner
 from tfdrlprune.simulation import Environment
+from tfdrlprune.specs import Array
 
-Array = NDArray[Any]
 Progress = Callable[[int, int, str], None]
 
 # So many of the best rounds and students play again, up to so many times the selection episodes:
