@@ -158,7 +158,7 @@ def _small(point: Point, dense: Any) -> tuple[Any, int]:
     if point.method == "rl":
         thin = narrowed(dense, int(point.keep * count)).model
         hidden = tuple(layer.units for layer in thin.layers if hasattr(layer, "units"))[:-1]
-        policy, _ = train(
+        policy = train(
             point.env, dataclasses.replace(TEACHERS[point.env], hidden=hidden), point.seed + 100
         )
         return policy, trainable_parameters(policy)
