@@ -46,7 +46,8 @@ class Report:
         seeds: of the episodes.
         versions: of the packages.
         machine: on which latency was measured.
-        command: that makes this report again; None if it was made from Python.
+        command: that makes this report again, of the command line or as a call from Python; None
+            where neither has a text.
         robustness: the final stage and a small dense network beside the baseline under
             disturbances; None if nothing was disturbed.
         tried: the candidates that the final stages were chosen from.
