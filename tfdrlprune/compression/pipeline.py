@@ -172,9 +172,9 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
         teacher, env, observations, settings, seed, tell, callbacks or (lambda name: [])
     )
     if command is None:
-        command = python_call(
-            env, recipe, judging, distillation, seed=seed, recorded=observations is not None
-        )
+        unsaid = {"observations": observations, "callbacks": callbacks}
+        named = [name for name, value in unsaid.items() if value is not None]
+        command = python_call(env, recipe, judging, distillation, seed=seed, named=named)
     made_of = _made_of(classroom)
     store = Store(None if made_of is None else work)
     with contextlib.ExitStack() as stack:
