@@ -22,17 +22,13 @@ from tfdrlprune.deployment.converter import centred, convert, weighted_layers
 from tfdrlprune.deployment.float_layers import fewest_kept
 from tfdrlprune.deployment.micro import Micro, for_micro
 from tfdrlprune.deployment.model_file import operations, parameter_counts
-from tfdrlprune.deployment.requests import (
-    check_agreement,
-    check_formats,
-    check_sparsity_request,
-    check_target,
-)
+from tfdrlprune.deployment.requests import check_agreement, check_formats, check_target
 from tfdrlprune.deployment.unrolling import unrolled
 from tfdrlprune.deployment.vectors import spread, test_vectors
 from tfdrlprune.folders import check_free
 from tfdrlprune.policies.drawing import draw
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.recipe.checks import check_sparsity
 from tfdrlprune.specs import Array
 
 _log = logging.getLogger("tfdrlprune")
@@ -118,7 +114,8 @@ def export(  # noqa: PLR0913  each is a key of the manifest
         True
     """
     check_free(folder, force=force, replaces=artifact.is_artifact)
-    check_sparsity_request(requested_sparsity)
+    if requested_sparsity is not None:
+        check_sparsity(requested_sparsity, "requested_sparsity")
     check_agreement(agreement, precision, float_layers)
     check_formats(formats)
     check_target(target, precision)
