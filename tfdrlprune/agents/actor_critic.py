@@ -33,7 +33,7 @@ class ActorCriticSettings(ReplaySettings):
     final_learning_rate: float = 1.0
 
 
-class ActorCritic:
+class ActorCriticLearner:
     """Networks, optimizers and warm-up of an agent as a `Method`; subclasses act and train.
 
     Args:

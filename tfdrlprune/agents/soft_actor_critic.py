@@ -10,7 +10,7 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
 
-from tfdrlprune.agents.actor_critic import ActorCritic, ActorCriticSettings
+from tfdrlprune.agents.actor_critic import ActorCriticLearner, ActorCriticSettings
 from tfdrlprune.agents.internals import SoftActorCritic, seeded
 from tfdrlprune.agents.squashed_acting import SquashedSampler
 from tfdrlprune.specs import Array
@@ -26,7 +26,7 @@ class SacSettings(ActorCriticSettings):
     """
 
 
-class SoftActorCriticLearner(ActorCritic):
+class SoftActorCriticLearner(ActorCriticLearner):
     """A SAC agent as a `Method`.
 
     Args:

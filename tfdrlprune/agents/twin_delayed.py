@@ -10,7 +10,7 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
 
-from tfdrlprune.agents.actor_critic import ActorCritic, ActorCriticSettings
+from tfdrlprune.agents.actor_critic import ActorCriticLearner, ActorCriticSettings
 from tfdrlprune.agents.deterministic_acting import Deterministic
 from tfdrlprune.agents.internals import TwinDelayed, smoothed
 from tfdrlprune.specs import Array
@@ -26,7 +26,7 @@ class Td3Settings(ActorCriticSettings):
     """
 
 
-class TwinDelayedLearner(ActorCritic):
+class TwinDelayedLearner(ActorCriticLearner):
     """A TD3 agent as a `Method`; its steps are those of the critics.
 
     Args:
