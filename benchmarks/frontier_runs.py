@@ -120,7 +120,7 @@ def _measure(point: Point, folder: Path) -> dict[str, Any]:
 
     from tfdrlprune.compression.actor import Actor
     from tfdrlprune.compression.narrow import trainable_parameters
-    from tfdrlprune.compression.trials import Stage
+    from tfdrlprune.compression.trials import Environments
     from tfdrlprune.evidence.rollouts import seeds_for
     from tfdrlprune.evidence.statistics import summarize
     from tfdrlprune.policies.form import Policy
@@ -130,8 +130,8 @@ def _measure(point: Point, folder: Path) -> dict[str, Any]:
     policy, nonzero = _small(point, dense)
     seconds = time.perf_counter() - start
     seeds = seeds_for("judging", 0, EPISODES).tolist()
-    own = summarize(Stage(point.env).play(Actor(policy), seeds))
-    theirs = summarize(Stage(point.env).play(Actor(dense), seeds))
+    own = summarize(Environments(point.env).play(Actor(policy), seeds))
+    theirs = summarize(Environments(point.env).play(Actor(dense), seeds))
     return {
         "parameters": nonzero,
         "share": round(nonzero / trainable_parameters(dense), 4),
