@@ -221,7 +221,7 @@ class StructuralPruningCallback(tf.keras.callbacks.Callback):
             raise ValueError(
                 f"There are no gates to close in the {role} network. Put them in first: "
                 "structure.gating.gated(model).model, and for an agent "
-                "agents.from_policy(policy.replace(model=...), env, algo=...)."
+                "tp.agents.dqn(env, policy=policy.replace(model=...)), or c51, ppo, sac or td3."
             )
         if self._penalty_alone or self._closing.criterion == "gate":
             fixed = not all(each.trained for each in gates)

@@ -193,7 +193,7 @@ def functional_with_gates(module: Any) -> list[Any]:
             raise ValueError(
                 f"The gate {each.name} is in no functional Keras model, so what goes with its "
                 "units is not known. Put gates in by structure.gating.gated, and make an agent of "
-                "the policy by agents.from_policy."
+                "the policy by tp.agents.dqn(env, policy=policy), or c51, ppo, sac or td3."
             )
     return inside
 
