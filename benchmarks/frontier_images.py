@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import argparse
 import logging
-import time
 from pathlib import Path
 from typing import Any
 
 import gymnasium
-from frontier_teachers import FOLDER
+from frontier_teachers import FOLDER, kept
 from harness import write
 from small_policies import COLUMNS, compressed
 
@@ -36,31 +35,24 @@ def breakout() -> Any:
     return gymnasium.make(NAME, max_episode_steps=STEPS)
 
 
-def teacher(folder: Path) -> Any:
-    """Returns the teacher's policy, trained now if it is not there."""
+def train() -> Any:
+    """Returns the teacher's policy."""
     import tfdrlprune as tp
-    from tfdrlprune.policies.form import Policy
 
-    path = folder / "MinAtar-Breakout"
-    if not path.exists():
-        agent = tp.agents.ppo(
-            breakout,
-            conv=[(16, 3, 1)],
-            hidden=(128,),
-            learning_rate=5e-4,
-            entropy=0.01,
-            normalize_observations=False,
-            seed=0,
-        )
-        settings = tp.agents.OnPolicySettings(rollout_length=64, minibatch_size=256, epochs=4)
-        trainer = tp.AgentTrainer(agent, breakout, num_envs=32, settings=settings, seed=0)
-        best = tp.EvaluationCallback(episodes=30, keep_best=True)
-        start = time.perf_counter()
-        trainer.fit(env_steps=ENV_STEPS, epochs=30, callbacks=[best], verbose=2)
-        print(f"{time.perf_counter() - start:.0f} s")
-        folder.mkdir(parents=True, exist_ok=True)
-        trainer.policy().save(path)
-    return Policy.load(path)
+    agent = tp.agents.ppo(
+        breakout,
+        conv=[(16, 3, 1)],
+        hidden=(128,),
+        learning_rate=5e-4,
+        entropy=0.01,
+        normalize_observations=False,
+        seed=0,
+    )
+    settings = tp.agents.OnPolicySettings(rollout_length=64, minibatch_size=256, epochs=4)
+    trainer = tp.AgentTrainer(agent, breakout, num_envs=32, settings=settings, seed=0)
+    best = tp.EvaluationCallback(episodes=30, keep_best=True)
+    trainer.fit(env_steps=ENV_STEPS, epochs=30, callbacks=[best], verbose=2)
+    return trainer.policy()
 
 
 def main() -> None:
@@ -71,10 +63,11 @@ def main() -> None:
     options = parser.parse_args()
     import tfdrlprune as tp
     from tfdrlprune.evidence.terms import Terms
+    from tfdrlprune.policies.form import Policy
     from tfdrlprune.structure.costs import multiply_adds
     from tfdrlprune.structure.graph import groups_of
 
-    policy = teacher(options.teachers)
+    policy = Policy.load(kept(options.teachers / "MinAtar-Breakout", train))
     recipe = tp.Recipe(sparsity=options.sparsity, granularity="unit")
     # A brick gives 1, and after it the ball needs a step to come to another one. A bound so far
     # from what is played takes many episodes, which are short.

@@ -15,7 +15,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from frontier_teachers import FOLDER
+from frontier_teachers import FOLDER, kept
 from harness import write
 from small_policies import COLUMNS, compressed
 
@@ -71,20 +71,15 @@ def agent(seed: int) -> Any:
     return made
 
 
-def teacher(folder: Path) -> Any:
-    """Returns the teacher's policy, trained now if it is not there."""
+def train() -> Any:
+    """Returns the teacher's policy."""
     import tfdrlprune as tp
-    from tfdrlprune.policies.form import Policy
 
-    path = folder / "CartPole-positions"
-    if not path.exists():
-        settings = tp.agents.OnPolicySettings(rollout_length=128)
-        trainer = tp.AgentTrainer(agent(0), Positions, num_envs=16, settings=settings)
-        best = tp.EvaluationCallback(episodes=20, keep_best=True, stop_at=495.0)
-        trainer.fit(env_steps=ENV_STEPS, epochs=40, callbacks=[best], verbose=2)
-        folder.mkdir(parents=True, exist_ok=True)
-        trainer.policy().save(path)
-    return Policy.load(path)
+    settings = tp.agents.OnPolicySettings(rollout_length=128)
+    trainer = tp.AgentTrainer(agent(0), Positions, num_envs=16, settings=settings)
+    best = tp.EvaluationCallback(episodes=20, keep_best=True, stop_at=495.0)
+    trainer.fit(env_steps=ENV_STEPS, epochs=40, callbacks=[best], verbose=2)
+    return trainer.policy()
 
 
 def main() -> None:
@@ -95,8 +90,9 @@ def main() -> None:
     options = parser.parse_args()
     import tfdrlprune as tp
     from tfdrlprune.evidence.terms import Terms
+    from tfdrlprune.policies.form import Policy
 
-    policy = teacher(options.teachers)
+    policy = Policy.load(kept(options.teachers / "CartPole-positions", train))
     recipe = tp.Recipe(sparsity=options.sparsity, route="distil")
     row, _ = compressed(policy, NAME, Positions, recipe, Terms(bounds=(0.0, 500.0)))
     write("frontier_recurrent", COLUMNS, [row], command="python benchmarks/frontier_recurrent.py")

@@ -120,7 +120,7 @@ def _measure(point: Point, folder: Path) -> dict[str, Any]:
 
     from tfdrlprune.compression.actor import Actor
     from tfdrlprune.compression.narrow import trainable_parameters
-    from tfdrlprune.compression.trials import Stage
+    from tfdrlprune.compression.trials import Environments
     from tfdrlprune.evidence.rollouts import seeds_for
     from tfdrlprune.evidence.statistics import summarize
     from tfdrlprune.policies.form import Policy
@@ -130,8 +130,8 @@ def _measure(point: Point, folder: Path) -> dict[str, Any]:
     policy, nonzero = _small(point, dense)
     seconds = time.perf_counter() - start
     seeds = seeds_for("judging", 0, EPISODES).tolist()
-    own = summarize(Stage(point.env).play(Actor(policy), seeds))
-    theirs = summarize(Stage(point.env).play(Actor(dense), seeds))
+    own = summarize(Environments(point.env).play(Actor(policy), seeds))
+    theirs = summarize(Environments(point.env).play(Actor(dense), seeds))
     return {
         "parameters": nonzero,
         "share": round(nonzero / trainable_parameters(dense), 4),
@@ -158,7 +158,7 @@ def _small(point: Point, dense: Any) -> tuple[Any, int]:
     if point.method == "rl":
         thin = narrowed(dense, int(point.keep * count)).model
         hidden = tuple(layer.units for layer in thin.layers if hasattr(layer, "units"))[:-1]
-        policy, _ = train(
+        policy = train(
             point.env, dataclasses.replace(TEACHERS[point.env], hidden=hidden), point.seed + 100
         )
         return policy, trainable_parameters(policy)

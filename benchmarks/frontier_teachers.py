@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,8 @@ TEACHERS: dict[str, Training] = {
 }
 
 
-def train(env: str, training: Training, seed: int = 0) -> tuple[Any, float]:
-    """Returns the best policy by the evaluations while it was trained, and the seconds."""
+def train(env: str, training: Training, seed: int = 0) -> Any:
+    """Returns the best policy by the evaluations while it was trained."""
     from tfdrlprune._tf import tf
 
     import tfdrlprune as tp
@@ -89,27 +90,36 @@ def train(env: str, training: Training, seed: int = 0) -> tuple[Any, float]:
         settings=kinds[training.algo](**training.settings),
         seed=seed,
     )
-    start = time.perf_counter()
     trainer.fit(
         env_steps=training.env_steps,
         epochs=40,
         callbacks=[tp.EvaluationCallback(episodes=20, keep_best=True)],
         verbose=2,
     )
-    policy = trainer.policy()
     source = f"{training.algo} on {env}, {training.env_steps} env steps, seed {seed}"
-    return policy.replace(source=source), time.perf_counter() - start
+    return trainer.policy().replace(source=source)
+
+
+def kept(path: Path, train: Callable[[], Any]) -> Path:
+    """Returns the folder of a policy, which is trained now if it is not there.
+
+    Args:
+        path: of the folder; the seconds that the training took are beside it.
+        train: returns the policy.
+    """
+    if not path.exists():
+        start = time.perf_counter()
+        policy = train()
+        seconds = time.perf_counter() - start
+        path.parent.mkdir(parents=True, exist_ok=True)
+        policy.save(path)
+        path.with_suffix(".json").write_text(json.dumps({"seconds": round(seconds, 1)}) + "\n")
+    return path
 
 
 def teacher(env: str, folder: Path) -> Path:
     """Returns the folder of a teacher's policy, trained now if it is not there."""
-    path = folder / env.replace("/", "-")
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        policy, seconds = train(env, TEACHERS[env])
-        policy.save(path)
-        path.with_suffix(".json").write_text(json.dumps({"seconds": round(seconds, 1)}) + "\n")
-    return path
+    return kept(folder / env.replace("/", "-"), lambda: train(env, TEACHERS[env]))
 
 
 def main() -> None:

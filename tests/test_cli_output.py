@@ -1,18 +1,15 @@
-"""What commands write: whole files, progress in lines, options made from the recipe."""
+"""What commands write: whole files, progress in lines, exit codes."""
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import os
 import sys
 
-import click
 import pytest
 
-from tfdrlprune.cli import exits, options, output
-from tfdrlprune.recipe import Recipe
+from tfdrlprune.cli import exits, output
 
 
 def test_json_is_written_whole_or_not_at_all(tmp_path):
@@ -94,7 +91,7 @@ def test_progress_elsewhere_than_on_a_terminal_is_two_lines_a_stage(capsys):
         for done in range(101):
             progress(f"pruning: round {done // 10}", done, 100)
         progress("pruning: again", 100, 100)
-        output.counting(progress, "judging", 2)(2)
+        progress("judging", 2, 2)
     assert capsys.readouterr().err.splitlines() == [
         "pruning ...",
         "pruning: round 10: 100 of 100",
@@ -107,38 +104,3 @@ def test_verdicts_become_the_worst_ones_exit_code():
     assert exits.of_verdicts(["PASS", None, "PASS"]) == 0
     assert exits.of_verdicts(["PASS", "INCONCLUSIVE"]) == 4
     assert exits.of_verdicts(["INCONCLUSIVE", "FAIL", "PASS"]) == 3
-
-
-@pytest.mark.parametrize("of", ["compress", "train"])
-def test_every_field_of_the_recipe_is_an_option_with_its_help(of):
-    @click.command()
-    @(options.recipe if of == "compress" else options.pruning)
-    def command(**flags):
-        del flags
-
-    by_name = {option.name: option for option in command.params}
-    for field in dataclasses.fields(Recipe):
-        # A policy has no precision while it trains, and no role once it is trained.
-        other = "in_compress" if of == "train" else "in_training"
-        if field.metadata.get(other) or (of == "train" and field.name == "precision"):
-            continue
-        option = by_name.pop(field.name)
-        assert option.help.startswith(field.metadata["help"])
-        assert option.opts == [f"--{field.name.replace('_', '-')}"]
-    assert by_name == {}
-
-
-def test_flags_go_before_the_recipe_file_and_that_before_the_defaults(tmp_path):
-    file = tmp_path / "recipe.toml"
-    file.write_text('sparsity = 0.5\nprecision = "int8"\n')
-    flags = {"sparsity": 0.7, "precision": None, "spare": (), "unrelated": 3}
-    made = options.build_recipe(file, flags)
-    assert (made.sparsity, made.precision, made.distribution) == (0.7, "int8", "erk")
-    assert options.build_recipe(None, {}) == Recipe()
-
-
-def test_a_recipe_with_an_unknown_key_names_the_file_and_the_nearest_key(tmp_path):
-    file = tmp_path / "recipe.toml"
-    file.write_text("sparsty = 0.5\n")
-    with pytest.raises(ValueError, match=r"recipe.toml: .*'sparsty'. Did you mean 'sparsity'"):
-        options.build_recipe(file, {})

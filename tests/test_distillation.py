@@ -10,7 +10,7 @@ from tfdrlprune.compression.actor import Actor
 from tfdrlprune.compression.distillation import DistillationSettings, Lesson, teach
 from tfdrlprune.compression.distillation.rounds import _Best
 from tfdrlprune.compression.states import States
-from tfdrlprune.compression.trials import Stage
+from tfdrlprune.compression.trials import Environments
 from tfdrlprune.evidence.rollouts import seeds_for
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.kernels import find_kernels
@@ -122,13 +122,13 @@ def test_every_step_that_is_asked_for_is_made(steps):
 
 def test_students_are_chosen_on_seeds_that_are_never_judged_on(monkeypatch):
     chosen_on = []
-    play = Stage.play
+    play = Environments.play
 
     def listening(stage, actor, seeds):
         chosen_on.append(list(seeds))
         return play(stage, actor, seeds)
 
-    monkeypatch.setattr(Stage, "play", listening)
+    monkeypatch.setattr(Environments, "play", listening)
     teacher = balancer()
     distill(teacher, copy(teacher), "CartPole-v1", settings=QUICK, seed=5)
     # The teacher's, then each round's; then the best three play again, on others.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import gymnasium as gym
 import pytest
 from artifacts import BALANCES, FALLS, linear
@@ -41,6 +43,13 @@ def test_without_a_baseline_there_are_returns_and_no_verdict(folders):
     assert report.judged.returns["episodes"] == 5
     command = f"tfdrlprune evaluate {folders / 'good'} --env CartPole-v1 --episodes 5 --seed 3"
     assert report.command == command
+
+
+def test_the_command_of_a_report_is_one_that_a_shell_takes(tmp_path):
+    folder = tmp_path / "two words"
+    export(linear(BALANCES), folder)
+    report = evaluate(folder, "CartPole-v1", episodes=1)
+    assert shlex.split(report.command)[:3] == ["tfdrlprune", "evaluate", str(folder)]
 
 
 def test_terms_and_factories_are_taken(folders):

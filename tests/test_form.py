@@ -9,7 +9,7 @@ import pytest
 from builders import forward, mlp
 
 from tfdrlprune.policies import Policy
-from tfdrlprune.policies.form import head_in_graph, is_saved_policy
+from tfdrlprune.policies.form import is_saved_policy
 from tfdrlprune.policies.normalizer import ObservationNormalizer
 from tfdrlprune.specs import ArraySpec, Head
 
@@ -59,24 +59,6 @@ def test_a_squashed_mean_is_scaled_and_clipped_by_hand():
     wanted = np.clip(np.tanh(forward(policy, batch)) * [2, 9] + [0, 1], [-2, -1], [2, 3])
     assert (wanted[:, 1] == 3).any()
     np.testing.assert_allclose(policy(batch), wanted, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("head", "spec"),
-    [
-        (Head("argmax", offset=-1.0), ArraySpec("action", (), "int64", -1, 0)),
-        (Head("argmax"), ArraySpec("action", (1,), "int32", 0, 1)),
-        (Head("affine", 3.0, 0.5), ArraySpec("action", (2,), "float32", -1.0, None)),
-        (SQUASHED, BOX),
-        (Head("tanh", 2.0), ArraySpec("action", (2, 1), "float64", None, None)),
-    ],
-)
-def test_the_head_in_a_graph_is_the_head_in_numpy(head, spec):
-    outputs = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32) * 3
-    in_graph = head_in_graph(head, tf.constant(outputs), spec).numpy()
-    wanted = head.action(outputs, spec)
-    assert in_graph.dtype == wanted.dtype
-    np.testing.assert_allclose(in_graph, wanted, rtol=1e-6)
 
 
 def test_several_observations_arrive_at_their_inputs():

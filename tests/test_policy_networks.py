@@ -14,8 +14,8 @@ from builders import Reach, mlp, randomize
 from tf_agents.trajectories import time_step as ts
 
 from tfdrlprune.agents.internals import actor_critic, soft_actor_critic, twin_delayed
-from tfdrlprune.policies.conversion import greedy_policy
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.tf_policies import greedy_policy
 from tfdrlprune.specs import ArraySpec, Head
 from tfdrlprune.structure import scores
 from tfdrlprune.structure.graph import groups_of

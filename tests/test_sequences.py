@@ -15,7 +15,7 @@ from tfdrlprune.compression.distillation import DistillationSettings, SequenceLe
 from tfdrlprune.compression.distillation.sequences import LENGTH, _cut, _through_time
 from tfdrlprune.compression.narrow import narrowed, trainable_parameters
 from tfdrlprune.compression.states import States
-from tfdrlprune.compression.trials import Stage
+from tfdrlprune.compression.trials import Environments
 from tfdrlprune.evidence.terms import Terms
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.specs import ArraySpec, Head
@@ -152,7 +152,7 @@ def test_recorded_observations_alone_are_refused_for_a_recurrent_policy():
 @pytest.mark.slow
 def test_a_small_recurrent_student_balances_without_seeing_velocities():
     teacher = remembering(16, last=BALANCES)
-    returns = Stage(Hidden).play(Actor(teacher), list(range(20))).returns
+    returns = Environments(Hidden).play(Actor(teacher), list(range(20))).returns
     assert returns.mean() > 450
     recipe = tp.Recipe(sparsity=0.8, route="distil", until="target")
     terms = Terms(bounds=(0.0, 500.0))

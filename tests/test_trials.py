@@ -6,7 +6,7 @@ import pytest
 from artifacts import BALANCES, FALLS, linear
 
 from tfdrlprune.compression.actor import Actor
-from tfdrlprune.compression.trials import Stage, Trials
+from tfdrlprune.compression.trials import Environments, Trials
 from tfdrlprune.evidence.rollouts import roll_out, seeds_for
 from tfdrlprune.evidence.terms import Terms
 
@@ -34,7 +34,7 @@ class Breaks(gymnasium.Wrapper):
 
 def test_episodes_stepped_together_are_those_that_are_played_one_by_one():
     policy, seeds = linear([0.0, 0.0, 1.0, 0.0]), [3, 1, 4, 15, 9]
-    together = Stage("CartPole-v1").play(Actor(policy), seeds)
+    together = Environments("CartPole-v1").play(Actor(policy), seeds)
     one_by_one = roll_out(policy, "CartPole-v1", seeds)
     assert together.to_json() == one_by_one.to_json()
     assert len(set(together.lengths.tolist())) > 1
@@ -42,16 +42,16 @@ def test_episodes_stepped_together_are_those_that_are_played_one_by_one():
 
 @pytest.mark.parametrize(("how", "outcome"), [("error", "error"), ("nan", "nan")])
 def test_an_episode_that_fails_ends_and_the_others_go_on(how, outcome):
-    stage = Stage(lambda: Breaks(how))
+    envs = Environments(lambda: Breaks(how))
     for _ in range(2):  # what is broken is made anew
-        played = stage.play(Actor(linear(FALLS)), [2, 3, 4])
+        played = envs.play(Actor(linear(FALLS)), [2, 3, 4])
         assert played.outcomes.tolist() == ["terminated", outcome, "terminated"]
         assert played.lengths[1] == 5
         assert played.lengths[0] > 5
 
 
 def test_a_limit_cuts_an_episode():
-    played = Stage("CartPole-v1").play(Actor(linear(BALANCES)), [0], limit=7)
+    played = Environments("CartPole-v1").play(Actor(linear(BALANCES)), [0], limit=7)
     assert (played.outcomes.tolist(), played.returns.tolist()) == (["time_limit"], [7.0])
 
 

@@ -13,16 +13,14 @@ from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
-from numpy.typing import NDArray
 from tf_agents.trajectories import time_step as ts
 from tf_agents.utils import common
 
 from tfdrlprune.agents.compiled import compiled
-from tfdrlprune.agents.dense_chain import DenseChain, probes, proved_chain
+from tfdrlprune.agents.dense_chain import Chained, DenseChain, probes, proved_chain
 from tfdrlprune.choices import Choices
 from tfdrlprune.policies.tensor_specs import array_spec
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 
 def time_step(agent: Any, leaves: list[tf.Tensor], first: tf.Tensor | None = None) -> ts.TimeStep:
@@ -57,7 +55,7 @@ def _unchanged(outputs: Array) -> Array:
     return outputs
 
 
-class QValues:
+class QValues(Chained):
     """Q-values of a batch of observations, in NumPy where the network is a chain of Dense layers.
 
     Args:
@@ -69,17 +67,6 @@ class QValues:
     def __init__(self, agent: Any, network: Any, support: Array | None = None):
         self._agent, self._network, self._support = agent, network, support
         self._run: Callable[[list[Array]], Any] | None = None
-        self._chain: DenseChain | None = None
-
-    @property
-    def in_numpy(self) -> bool:
-        """Whether it runs on copies of the weights; not known before the first call."""
-        return self._chain is not None
-
-    def refresh(self) -> None:
-        """Takes over the network's weights as they are now."""
-        if self._chain is not None:
-            self._chain.refresh()
 
     def __call__(self, leaves: list[Array]) -> Array:
         """Returns [count, actions] for leaves [count, ...]."""

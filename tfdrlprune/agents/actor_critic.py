@@ -9,15 +9,13 @@ from typing import Any
 from tfdrlprune._tf import tf
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.agents.box_action import BoxAction
 from tfdrlprune.agents.internals import SoftActorCritic, TwinDelayed
 from tfdrlprune.agents.method import ReplaySettings
 from tfdrlprune.pruning.models import Followed
 from tfdrlprune.pruning.moments import build_optimizer
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class ActorCriticSettings(ReplaySettings):
     final_learning_rate: float = 1.0
 
 
-class ActorCritic:
+class ActorCriticLearner:
     """Networks, optimizers and warm-up of an agent as a `Method`; subclasses act and train.
 
     Args:

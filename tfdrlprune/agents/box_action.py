@@ -7,11 +7,9 @@ from typing import Any
 from tfdrlprune._tf import tf
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.agents.internals import is_bounded
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 
 class BoxAction:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfdrlprune._tf import read, tf
+from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 from tf_agents.networks import network
@@ -74,44 +74,3 @@ def copy_of(own: Any) -> Any:
     for variable, value in zip(copy.variables, own.variables, strict=True):
         variable.assign(value)
     return copy
-
-
-def critics_of(parts: Any, spec: Any) -> list[Any]:
-    """Returns copies of an agent's two critics and of their two targets.
-
-    Args:
-        parts: of a SAC or TD3 agent; None if it is none.
-        spec: of (observation, action) that the critics are to take.
-
-    Raises:
-        ValueError: it is no such agent, or its critics take something else.
-    """
-    if parts is None:
-        raise ValueError(
-            "critic_from is an agent of the same algorithm. Received: one of another. Leave it out "
-            "for new critics."
-        )
-    pairs = [critic for critic, _ in parts.critics], [target for _, target in parts.critics]
-    critics = [copy_of(each) for several in pairs for each in several]
-    own, wanted = (
-        [tuple(s.shape) for s in tf.nest.flatten(each)]
-        for each in (critics[0].input_tensor_spec, spec)
-    )
-    if own != wanted:
-        raise ValueError(
-            f"The critics take observations and actions of shapes {own}, and the environment has "
-            f"{wanted}. Take them from an agent of this environment."
-        )
-    return critics
-
-
-def values_of(networks: list[Any]) -> list[Any]:
-    """Returns what networks' variables are, in their order."""
-    return [read(variable) for each in networks for variable in each.variables]
-
-
-def put_back(networks: list[Any], values: list[Any]) -> None:
-    """Gives networks' variables, in their order, some values."""
-    variables = [variable for each in networks for variable in each.variables]
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)

@@ -14,11 +14,10 @@ from tfdrlprune._tf import read, tf
 from tfdrlprune._tf_agents import NORMALIZER_CLIP, NORMALIZER_EPSILON, normalizer_statistics
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.pruning.kernels import layers_in_order
+from tfdrlprune.specs import Array
 
-Array = NDArray[Any]
 _log = logging.getLogger("tfdrlprune")
 _PROBES = 64
 
@@ -89,6 +88,22 @@ class DenseChain:
             x += bias
             x = activation(x)
         return x
+
+
+class Chained:
+    """What acts by a chain once one is proved, and else by the network."""
+
+    _chain: DenseChain | None = None
+
+    @property
+    def in_numpy(self) -> bool:
+        """Whether it runs on copies of the weights; not known before the first call."""
+        return self._chain is not None
+
+    def refresh(self) -> None:
+        """Takes over the network's weights as they are now."""
+        if self._chain is not None:
+            self._chain.refresh()
 
 
 def probes(leaves: list[Array]) -> list[Array]:

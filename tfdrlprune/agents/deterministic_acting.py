@@ -8,17 +8,15 @@ from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.agents.acting import time_step
 from tfdrlprune.agents.box_action import BoxAction
 from tfdrlprune.agents.compiled import compiled
-from tfdrlprune.agents.dense_chain import DenseChain, probes, proved_chain
+from tfdrlprune.agents.dense_chain import Chained, probes, proved_chain
+from tfdrlprune.specs import Array
 
-Array = NDArray[Any]
 
-
-class Deterministic:
+class Deterministic(Chained):
     """The actor's actions, in NumPy where that is possible.
 
     That is where Dense layers in a row end in numbers that are stretched from [-1, 1] to the
@@ -33,18 +31,7 @@ class Deterministic:
         self._agent, self._actor = agent, actor
         self._box = BoxAction(agent.action_spec)
         self._chosen = False
-        self._chain: DenseChain | None = None
         self._act = compiled(self._actions, "acting")
-
-    @property
-    def in_numpy(self) -> bool:
-        """Whether it runs on copies of the weights; not known before the first call."""
-        return self._chain is not None
-
-    def refresh(self) -> None:
-        """Takes over the network's weights as they are now."""
-        if self._chain is not None:
-            self._chain.refresh()
 
     def __call__(self, leaves: list[Array]) -> Array:
         """Returns actions without noise, [count, ...]."""

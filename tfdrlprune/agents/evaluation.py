@@ -10,17 +10,15 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 from gymnasium.vector import SyncVectorEnv, VectorEnv
-from numpy.typing import NDArray
 
 from tfdrlprune.agents import spaces
 from tfdrlprune.agents.acting import time_step
 from tfdrlprune.agents.compiled import compiled
-from tfdrlprune.policies.conversion import greedy_policy
+from tfdrlprune.policies.tf_policies import greedy_policy
 from tfdrlprune.pruning.kernels import Kernel, find_kernels
 from tfdrlprune.pruning.masks import bias_masks_of, masks_of
 from tfdrlprune.simulation import Environment, make_vector
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 
 def greedy_returns(act: Callable[[Any], Any], envs: Sequence[Any], seeds: Sequence[int]) -> Array:

@@ -10,7 +10,6 @@ from typing import Any
 from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
-from numpy.typing import NDArray
 from tf_agents.trajectories import policy_step, trajectory
 from tf_agents.trajectories import time_step as ts
 
@@ -21,8 +20,8 @@ from tfdrlprune.agents.rehearsal import Rehearsals, call, compiled_loop
 from tfdrlprune.agents.replay import Replay
 from tfdrlprune.agents.vector import Vector
 from tfdrlprune.pruning.gradients import Record
+from tfdrlprune.specs import Array
 
-Array = NDArray[Any]
 _BATCH_BYTES = 64 * 2**20  # of observations in one compiled call
 
 

@@ -9,7 +9,6 @@ from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.agents.advantages import ReturnScale
 from tfdrlprune.agents.internals import ActorCritic
@@ -23,8 +22,7 @@ from tfdrlprune.agents.vector import Vector
 from tfdrlprune.pruning.gradients import Record
 from tfdrlprune.pruning.models import Followed
 from tfdrlprune.pruning.moments import build_optimizer
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 
 class OnPolicyLearner:

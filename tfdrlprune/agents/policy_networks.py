@@ -15,7 +15,8 @@ from tf_agents.distributions import utils as distribution_utils
 from tfdrlprune import observations as _observations
 from tfdrlprune.agents.box_action import BoxAction
 from tfdrlprune.policies.choice_projection import ChoiceDistribution
-from tfdrlprune.policies.form import Policy, head_in_graph
+from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.head_ops import head_in_graph
 from tfdrlprune.policies.model_network import ModelNetwork
 from tfdrlprune.policies.score_rows import shaped_logits
 from tfdrlprune.policies.scores import ExpectedValue

@@ -15,6 +15,7 @@ from tfdrlprune.agents.continued_ppo import begun_actor, begun_critic
 from tfdrlprune.agents.environments import action_spec as make_action_spec
 from tfdrlprune.agents.environments import spaces_of
 from tfdrlprune.agents.environments import time_step_spec as make_time_step_spec
+from tfdrlprune.agents.internals import is_bounded
 from tfdrlprune.agents.networks import front, initialize_orthogonal
 from tfdrlprune.policies.choice_projection import projection
 from tfdrlprune.policies.form import Policy
@@ -164,5 +165,4 @@ def _is_supported(leaf: Any) -> bool:
         return array_spec(leaf, "action").choices().total <= _MOST_VALUES
     if leaf.shape.rank > 1:
         return False  # the projection network of TF-Agents gives vectors only
-    largest = leaf.dtype.max  # stands for a bound that is missing
-    return bool((leaf.minimum > -largest).all() and (leaf.maximum < largest).all())
+    return is_bounded(leaf)

@@ -11,7 +11,6 @@ from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
-from numpy.typing import NDArray
 from tf_agents.trajectories import trajectory
 
 from tfdrlprune.agents.acting import QValues
@@ -19,8 +18,7 @@ from tfdrlprune.agents.internals import QLearning
 from tfdrlprune.agents.method import ReplaySettings
 from tfdrlprune.pruning.models import Followed
 from tfdrlprune.pruning.moments import build_optimizer
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
-from numpy.typing import NDArray
 from tf_agents.trajectories import policy_step, trajectory
 from tf_agents.trajectories import time_step as ts
 
@@ -20,8 +19,7 @@ from tfdrlprune.agents.q_learner import OffPolicySettings, QLearner
 from tfdrlprune.agents.replay import Replay
 from tfdrlprune.agents.sequences import SequenceReplay
 from tfdrlprune.agents.vector import Vector
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 
 class RecurrentQLearner(QLearner):

@@ -8,7 +8,6 @@ from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
-from numpy.typing import NDArray
 from tf_agents.trajectories import time_step as ts
 
 from tfdrlprune.agents.acting import sample_all, time_step
@@ -18,7 +17,6 @@ from tfdrlprune.agents.learner import LearnerState
 from tfdrlprune.agents.rollout import Rollout
 from tfdrlprune.agents.vector import Vector
 
-Array = NDArray[Any]
 _Flat = tuple[Any, ...]
 
 

@@ -14,12 +14,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.agents.leaves import LeafSpec, build_leaves
 from tfdrlprune.agents.transitions import Transitions, n_step_returns
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 # Rows whose n-step returns are worked out at a time, which bounds the room that this takes.
 _BLOCK = 256

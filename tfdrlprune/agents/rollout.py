@@ -9,7 +9,6 @@ from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.agents.acting import Sampler, time_step
 from tfdrlprune.agents.advantages import ReturnScale
@@ -17,8 +16,7 @@ from tfdrlprune.agents.compiled import compiled
 from tfdrlprune.agents.internals import ActorCritic
 from tfdrlprune.agents.learner import LearnerState
 from tfdrlprune.agents.vector import Vector
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,10 @@ import numpy as np
 from tf_agents.agents.sac import sac_agent, tanh_normal_projection_network
 from tf_agents.networks import actor_distribution_network, value_network
 
-from tfdrlprune.agents.box_action import is_one_bounded_vector
-from tfdrlprune.agents.critic_copies import critics_of, put_back, values_of
-from tfdrlprune.agents.environments import action_spec as make_action_spec
-from tfdrlprune.agents.environments import spaces_of
-from tfdrlprune.agents.environments import time_step_spec as make_time_step_spec
+from tfdrlprune.agents import twin_critics
 from tfdrlprune.agents.internals import soft_actor_critic
-from tfdrlprune.agents.networks import front, initialize_orthogonal
-from tfdrlprune.agents.policy_networks import (
-    SquashedActor,
-    check_box,
-)
+from tfdrlprune.agents.networks import front
+from tfdrlprune.agents.policy_networks import SquashedActor, check_box
 from tfdrlprune.policies.form import Policy
 
 
@@ -73,15 +66,7 @@ def sac(  # noqa: PLR0913 (hyper-parameters)
         >>> type(agent).__name__, agent.action_spec.shape
         ('SacAgent', TensorShape([1]))
     """
-    observation_space, action_space = spaces_of(env)
-    time_step_spec = make_time_step_spec(observation_space)
-    action_spec = make_action_spec(action_space)
-    if not is_one_bounded_vector(action_spec):
-        raise ValueError(
-            "SAC needs one Box of floats with finite bounds and shape [n]. Received: "
-            f"{action_space}. Use DQN (one Discrete) or PPO, or wrap the environment in an "
-            "ActionWrapper that gives it one."
-        )
+    time_step_spec, action_spec = twin_critics.specs_of(env, "SAC")
     observation = time_step_spec.observation
     if policy is None:
         actor = _actor(observation, action_spec, hidden)
@@ -91,14 +76,12 @@ def sac(  # noqa: PLR0913 (hyper-parameters)
     if critic_from is None:
         critics = _critics(observation, action_spec, hidden)
     else:
-        critics = critics_of(soft_actor_critic(critic_from), (observation, action_spec))
+        parts = soft_actor_critic(critic_from)
+        critics = twin_critics.critics_of(parts, (observation, action_spec))
     agent = sac_agent.SacAgent(
         time_step_spec,
         action_spec,
-        critic_network=critics[0],
-        critic_network_2=critics[1],
-        target_critic_network=critics[2],
-        target_critic_network_2=critics[3],
+        **twin_critics.as_arguments(critics),
         actor_network=actor,
         actor_optimizer=tf.keras.optimizers.Adam(learning_rate),
         critic_optimizer=tf.keras.optimizers.Adam(learning_rate),
@@ -111,17 +94,8 @@ def sac(  # noqa: PLR0913 (hyper-parameters)
         # The default counter is one for the whole process.
         train_step_counter=tf.Variable(0, dtype=tf.int64, trainable=False),
     )
-    seeds = range(3 * seed, 3 * seed + 3)
-    if policy is None:
-        # Small last weights make the first policy the same in all states.
-        initialize_orthogonal(actor, seeds[0], last_gain=0.01)
-    if critic_from is None:
-        for network, own in zip(critics[:2], seeds[1:], strict=True):
-            initialize_orthogonal(network, own, last_gain=1.0)
-    targets = values_of(critics[2:])
-    agent.initialize()  # copies the weights into the targets
-    if critic_from is not None:
-        put_back(critics[2:], targets)
+    new_actor = actor if policy is None else None
+    twin_critics.initialize(agent, new_actor, critics, seed, new_critics=critic_from is None)
     return agent
 
 
@@ -148,7 +122,7 @@ def _critics(observation: Any, action: Any, hidden: Sequence[int]) -> list[Any]:
         value_network.ValueNetwork(
             both, fc_layer_params=tuple(hidden), name=name, **front(both, None)
         )
-        for name in ("Critic1", "Critic2", "TargetCritic1", "TargetCritic2")
+        for name in twin_critics.NAMES
     ]
 
 

@@ -9,13 +9,11 @@ from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tfdrlprune.agents.actor_critic import ActorCritic, ActorCriticSettings
+from tfdrlprune.agents.actor_critic import ActorCriticLearner, ActorCriticSettings
 from tfdrlprune.agents.internals import SoftActorCritic, seeded
 from tfdrlprune.agents.squashed_acting import SquashedSampler
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class SacSettings(ActorCriticSettings):
     """
 
 
-class SoftActorCriticLearner(ActorCritic):
+class SoftActorCriticLearner(ActorCriticLearner):
     """A SAC agent as a `Method`.
 
     Args:

@@ -9,15 +9,13 @@ from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.agents.acting import time_step
 from tfdrlprune.agents.box_action import BoxAction
 from tfdrlprune.agents.compiled import compiled
-from tfdrlprune.agents.dense_chain import DenseChain, probes, proved_chain
+from tfdrlprune.agents.dense_chain import Chained, probes, proved_chain
 from tfdrlprune.agents.internals import SoftActorCritic, squashed_deviation
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 # Of the raw second half of TanhNormalProjectionNetwork's outputs; names as `squashed_deviation`'s.
 _DEVIATIONS: dict[str, Callable[[Array], Array]] = {
@@ -27,7 +25,7 @@ _DEVIATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-class SquashedSampler:
+class SquashedSampler(Chained):
     """Actions sampled from a SAC agent's collect policy, in NumPy where that is possible.
 
     That is where Dense layers in a row end in a TanhNormalProjectionNetwork with one of its usual
@@ -42,21 +40,10 @@ class SquashedSampler:
         self._agent, self._actor = agent, parts.actor
         self._spec = tf.nest.flatten(agent.action_spec)[0]
         self._box = BoxAction(agent.action_spec)
-        self._chain: DenseChain | None = None
         self._chosen = False
         name = squashed_deviation(parts.actor)
         self._deviation = None if name is None else _DEVIATIONS[name]
         self._sample = compiled(self._sampled, "acting")
-
-    @property
-    def in_numpy(self) -> bool:
-        """Whether it runs on copies of the weights; not known before the first call."""
-        return self._chain is not None
-
-    def refresh(self) -> None:
-        """Takes over the network's weights as they are now."""
-        if self._chain is not None:
-            self._chain.refresh()
 
     def __call__(self, leaves: list[Array], generator: np.random.Generator) -> Array:
         """Returns actions, [count, ...], within their bounds."""

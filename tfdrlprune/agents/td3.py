@@ -13,17 +13,11 @@ from tf_agents.agents.td3 import td3_agent
 from tf_agents.networks import encoding_network, sequential, value_network
 from tf_agents.utils import common
 
-from tfdrlprune.agents.box_action import BoxAction, is_one_bounded_vector
-from tfdrlprune.agents.critic_copies import critics_of, put_back, values_of
-from tfdrlprune.agents.environments import action_spec as make_action_spec
-from tfdrlprune.agents.environments import spaces_of
-from tfdrlprune.agents.environments import time_step_spec as make_time_step_spec
+from tfdrlprune.agents import twin_critics
+from tfdrlprune.agents.box_action import BoxAction
 from tfdrlprune.agents.internals import twin_delayed
-from tfdrlprune.agents.networks import front, initialize_orthogonal
-from tfdrlprune.agents.policy_networks import (
-    DeterministicActor,
-    check_box,
-)
+from tfdrlprune.agents.networks import front
+from tfdrlprune.agents.policy_networks import DeterministicActor, check_box
 from tfdrlprune.policies.form import Policy
 
 
@@ -77,15 +71,7 @@ def td3(  # noqa: PLR0913 (hyper-parameters)
         >>> type(agent).__name__, agent.action_spec.shape
         ('Td3Agent', TensorShape([1]))
     """
-    observation_space, action_space = spaces_of(env)
-    time_step_spec = make_time_step_spec(observation_space)
-    action_spec = make_action_spec(action_space)
-    if not is_one_bounded_vector(action_spec):
-        raise ValueError(
-            "TD3 needs one Box of floats with finite bounds and shape [n]. Received: "
-            f"{action_space}. Use DQN (one Discrete) or PPO, or wrap the environment in an "
-            "ActionWrapper that gives it one."
-        )
+    time_step_spec, action_spec = twin_critics.specs_of(env, "TD3")
     observation = time_step_spec.observation
     if policy is None:
         actors = [_actor(observation, action_spec, hidden, name) for name in _ACTORS]
@@ -93,19 +79,17 @@ def td3(  # noqa: PLR0913 (hyper-parameters)
         check_box(policy, action_spec)
         actors = [DeterministicActor(observation, policy, action_spec, name) for name in _ACTORS]
     if critic_from is None:
-        critics = [_critic(observation, action_spec, hidden, name) for name in _CRITICS]
+        critics = [_critic(observation, action_spec, hidden, name) for name in twin_critics.NAMES]
     else:
-        critics = critics_of(twin_delayed(critic_from), (observation, action_spec))
+        parts = twin_delayed(critic_from)
+        critics = twin_critics.critics_of(parts, (observation, action_spec))
     half = BoxAction(action_spec).half
     agent = td3_agent.Td3Agent(
         time_step_spec,
         action_spec,
         actor_network=actors[0],
         target_actor_network=actors[1],
-        critic_network=critics[0],
-        critic_network_2=critics[1],
-        target_critic_network=critics[2],
-        target_critic_network_2=critics[3],
+        **twin_critics.as_arguments(critics),
         actor_optimizer=tf.keras.optimizers.Adam(learning_rate),
         critic_optimizer=tf.keras.optimizers.Adam(learning_rate),
         exploration_noise_std=exploration * half,
@@ -120,22 +104,12 @@ def td3(  # noqa: PLR0913 (hyper-parameters)
         # The default counter is one for the whole process.
         train_step_counter=tf.Variable(0, dtype=tf.int64, trainable=False),
     )
-    seeds = range(3 * seed, 3 * seed + 3)
-    if policy is None:
-        # Small last weights make the first policy the same in all states.
-        initialize_orthogonal(actors[0], seeds[0], last_gain=0.01)
-    if critic_from is None:
-        for network, own in zip(critics[:2], seeds[1:], strict=True):
-            initialize_orthogonal(network, own, last_gain=1.0)
-    targets = values_of(critics[2:])
-    agent.initialize()  # copies the weights into the targets
-    if critic_from is not None:
-        put_back(critics[2:], targets)
+    new_actor = actors[0] if policy is None else None
+    twin_critics.initialize(agent, new_actor, critics, seed, new_critics=critic_from is None)
     return agent
 
 
 _ACTORS = ("Actor", "TargetActor")
-_CRITICS = ("Critic1", "Critic2", "TargetCritic1", "TargetCritic2")
 
 
 def _actor(observation: Any, action: Any, hidden: Sequence[int], name: str) -> Any:

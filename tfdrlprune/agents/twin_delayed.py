@@ -9,13 +9,11 @@ from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tfdrlprune.agents.actor_critic import ActorCritic, ActorCriticSettings
+from tfdrlprune.agents.actor_critic import ActorCriticLearner, ActorCriticSettings
 from tfdrlprune.agents.deterministic_acting import Deterministic
 from tfdrlprune.agents.internals import TwinDelayed, smoothed
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Td3Settings(ActorCriticSettings):
     """
 
 
-class TwinDelayedLearner(ActorCritic):
+class TwinDelayedLearner(ActorCriticLearner):
     """A TD3 agent as a `Method`; its steps are those of the critics.
 
     Args:

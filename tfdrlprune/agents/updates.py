@@ -9,7 +9,6 @@ from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
-from numpy.typing import NDArray
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 
@@ -20,8 +19,7 @@ from tfdrlprune.agents.learner import LearnerState
 from tfdrlprune.agents.rehearsal import Rehearsals, compiled_loop
 from tfdrlprune.agents.rollout import Rollout
 from tfdrlprune.pruning.gradients import Record
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 
 @dataclass(frozen=True)

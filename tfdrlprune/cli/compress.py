@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfdrlprune.cli import exits, options, output, sources
+from tfdrlprune.cli import exits, gate_options, options, output, recipe_options, sources
 from tfdrlprune.cli import formats as formats_option
 from tfdrlprune.nearest import check_policy_there
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 @click.option(
     "--recipe", "recipe_file", type=options.FILE, help="TOML; flags go before what it says."
 )
-@options.recipe
-@options.gate
-@options.sweeps
+@recipe_options.recipe
+@gate_options.gate
+@gate_options.sweeps
 @click.option(
     "--fallback/--no-fallback",
     default=True,
@@ -88,16 +88,16 @@ def command(
     """
     output.check_json(json_file)
     output.check_logs(logs)
-    recipe = options.build_recipe(recipe_file, flags)
+    recipe = recipe_options.build_recipe(recipe_file, flags)
     if observations is None:
         env = sources.environment_of(source, env)
     check_policy_there(source)
     if env is None and observations is None:
         raise click.UsageError(f"Give --env or --observations: {source} does not name its own.")
-    terms = options.build_terms(flags, env, seed)
+    terms = gate_options.build_terms(flags, env, seed)
     if sweep_texts and env is None:
         raise click.UsageError("--sweep plays in the environment: give --env.")
-    sweeps = options.build_sweeps(sweep_texts, env or "", seed)
+    sweeps = gate_options.build_sweeps(sweep_texts, env or "", seed)
     with output.loading():
         from tfdrlprune.compression.bench import Judging
         from tfdrlprune.compression.pipeline import compress

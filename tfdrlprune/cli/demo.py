@@ -49,6 +49,7 @@ def run(out: Path, seed: int, force: bool, progress: output.Progress) -> Report:
         from tfdrlprune.compression.bench import Bench, Judging
         from tfdrlprune.compression.narrow import narrowed
     from tfdrlprune.deployment import artifact
+    from tfdrlprune.evidence.stage import SMALL_DENSE
     from tfdrlprune.folders import check_free
 
     check_free(out, force=force, replaces=artifact.is_artifact)
@@ -60,7 +61,7 @@ def run(out: Path, seed: int, force: bool, progress: output.Progress) -> Report:
     row = bench.add("pruned", pruned, recipe=recipe, dense_parameters=size)
     # What any pruning has to beat: as many parameters, dense, trained in the same way.
     widths = [layer.units for layer in narrowed(dense, row.nonzero).model.layers[1:-1]]
-    bench.add("small_dense", _train("small dense", widths, None, seed, progress))
+    bench.add(SMALL_DENSE, _train("small dense", widths, None, seed, progress))
     report = bench.report("pruned", f"tfdrlprune demo --seed {seed} --out {out}")
     bench.write(report, out, force=force)
     return report

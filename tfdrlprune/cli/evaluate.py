@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tfdrlprune.cli import exits, options, output, sources
+from tfdrlprune.cli import exits, gate_options, options, output, sources
 
 
 @click.command(
@@ -19,8 +19,8 @@ from tfdrlprune.cli import exits, options, output, sources
 @click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=options.FOLDER)
 @click.option("--env", required=True, help="Registered id.")
 @click.option("--baseline", type=options.FOLDER, help="Artifact to be held against.")
-@options.gate
-@options.sweeps
+@gate_options.gate
+@gate_options.sweeps
 @options.seed
 @options.json_file
 def command(
@@ -52,13 +52,13 @@ def command(
     from tfdrlprune.evidence.table import Table
     from tfdrlprune.evidence.verdict import accepted_in_order
 
-    asked = [*options.given(options.TERMS), *(["--until-decided"] * until_decided)]
+    asked = [*gate_options.given(gate_options.TERMS), *(["--until-decided"] * until_decided)]
     asked += ["--sweep"] * bool(sweep_texts)
     if asked and baseline is None:
         raise click.UsageError(f"{asked[0]} takes something to be held against: give --baseline.")
     sources.check_environment(env)
-    terms = options.build_terms(flags, env, seed)
-    sweeps = options.build_sweeps(sweep_texts, env, seed)
+    terms = gate_options.build_terms(flags, env, seed)
+    sweeps = gate_options.build_sweeps(sweep_texts, env, seed)
     every = [*([baseline] if baseline else []), *folders]
     names = [*([str(baseline)] if baseline else []), *_names(folders)]
     for folder in every:

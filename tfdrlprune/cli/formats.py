@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from tfdrlprune.cli.options import Command
+
 if TYPE_CHECKING:
     from tfdrlprune.deployment.c_export import CExport
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 _FORMATS = ("tflite", "c")
 

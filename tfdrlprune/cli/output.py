@@ -106,11 +106,6 @@ def progress() -> Iterator[Progress]:
         yield _Tasks(bars)
 
 
-def counting(progress: Progress, what: str, total: int) -> Callable[[int], None]:
-    """Returns a function of the number done, for those who know one thing only."""
-    return lambda done: progress(what, done, total)
-
-
 class _Lines:
     """One line when something begins, and one when it is done."""
 

@@ -14,7 +14,6 @@ from typing import Any
 from tfdrlprune._tf import tf
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune import agents
 from tfdrlprune._console import silent
@@ -26,8 +25,8 @@ from tfdrlprune.evidence import machine
 from tfdrlprune.evidence.rollouts import roll_out, seeds_for
 from tfdrlprune.evidence.statistics import summarize
 from tfdrlprune.folders import atomic_folder, check_free
-from tfdrlprune.policies.conversion import greedy_policy
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.tf_policies import greedy_policy
 from tfdrlprune.pruning.callbacks import PruningCallback
 from tfdrlprune.pruning.kernels import Kernel, find_kernels
 from tfdrlprune.pruning.masking import MaskingCallback
@@ -36,8 +35,8 @@ from tfdrlprune.pruning.sparse_training import SparseTrainingCallback
 from tfdrlprune.quantization.callbacks import QuantizationCallback
 from tfdrlprune.recipe import Recipe
 from tfdrlprune.recipe.forms import parse_networks
+from tfdrlprune.specs import Array
 
-Array = NDArray[Any]
 _EPISODES = 20
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfdrlprune.cli import options, output
+from tfdrlprune.cli import options, output, recipe_options
 from tfdrlprune.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     help="Parts of the run; after each the policy is evaluated and the run backed up.",
 )
 @click.option("--resume", is_flag=True, help="Go on with a killed run: the same command again.")
-@options.pruning
+@recipe_options.pruning
 @options.tensorboard
 @options.out
 @options.seed
@@ -122,7 +122,7 @@ def _recipe(flags: dict[str, Any]) -> Recipe | None:
         if not flags.get("qat"):
             return None
         flags = flags | {"sparsity": 0.0}
-    return options.build_recipe(None, flags)
+    return recipe_options.build_recipe(None, flags)
 
 
 def _sizes(hidden: str | None) -> tuple[int, ...] | None:

@@ -11,16 +11,13 @@ from typing import Any
 from tfdrlprune._tf import tf
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.agents.dense_chain import DenseChain, probes, proved_chain
 from tfdrlprune.observations import as_batch
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.normalizer import ObservationNormalizer
 from tfdrlprune.policies.running import arrays, rows
-from tfdrlprune.specs import flatten
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array, flatten
 
 
 class Actor:

@@ -18,9 +18,9 @@ from tfdrlprune.deployment.requests import check_formats
 from tfdrlprune.evidence.coverage import Coverage
 from tfdrlprune.evidence.ledger import Ledger
 from tfdrlprune.evidence.memory import Memory
-from tfdrlprune.evidence.report import SMALL_DENSE, Report
+from tfdrlprune.evidence.report import Report
 from tfdrlprune.evidence.rollouts import record_observations, seeds_for
-from tfdrlprune.evidence.stage import StageRow
+from tfdrlprune.evidence.stage import SMALL_DENSE, StageRow
 from tfdrlprune.evidence.sweeping import robustness
 from tfdrlprune.evidence.sweeping.sweep_results import Robustness
 from tfdrlprune.evidence.sweeping.sweeps import Sweep

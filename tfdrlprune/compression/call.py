@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from tfdrlprune.simulation import Environment
@@ -12,12 +13,18 @@ _PUBLIC = ("Recipe", "Judging", "Terms")
 
 
 def python_call(
-    env: Environment | None, recipe: Any, judging: Any, settings: Any, *, seed: int, recorded: bool
+    env: Environment | None,
+    recipe: Any,
+    judging: Any,
+    settings: Any,
+    *,
+    seed: int,
+    named: Sequence[str] = (),
 ) -> str:
     """Returns the call that makes a result again, as a line of Python.
 
-    Names stand for what has no text of its own: ``policy``, ``observations``, ``callbacks``, and a
-    factory by the name of its function. Values that are the default are left out.
+    Names stand for what has no text of its own: ``policy``, what is ``named``, and a factory by the
+    name of its function, or ``env`` where it has none. Values that are the default are left out.
 
     Args:
         env: registered id, factory, or None.
@@ -25,18 +32,16 @@ def python_call(
         judging: a dataclass.
         settings: of the lessons, as they were passed; None for none.
         seed: of everything random.
-        recorded: whether observations were passed.
+        named: further arguments that were passed, ``"observations"`` for one.
 
     Example:
         >>> import tfdrlprune as tp
-        >>> python_call("CartPole-v1", tp.Recipe(sparsity=0.5), tp.Judging(), None, seed=3,
-        ...             recorded=False)
+        >>> python_call("CartPole-v1", tp.Recipe(sparsity=0.5), tp.Judging(), None, seed=3)
         "tp.compress(policy, 'CartPole-v1', tp.Recipe(sparsity=0.5), seed=3)"
     """
     name = repr(env) if env is None or isinstance(env, str) else _named(env)
     parts = ["policy", name, _made(recipe, all_needed=True)]
-    if recorded:
-        parts.append("observations=observations")
+    parts += [f"{each}={each}" for each in named]
     if changed := _made(judging):
         parts.append(f"judging={changed}")
     if settings is not None:
@@ -45,8 +50,9 @@ def python_call(
     return f"tp.compress({', '.join(parts)})"
 
 
-def _named(function: Any) -> str:
-    return str(getattr(function, "__qualname__", type(function).__name__))
+def _named(factory: Any) -> str:
+    name = str(getattr(factory, "__name__", ""))
+    return name if name.isidentifier() else "env"
 
 
 def _made(value: Any, *, all_needed: bool = False) -> str:

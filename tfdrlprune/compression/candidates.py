@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tfdrlprune.compression.classroom import Candidate, Classroom, copy_of
+from tfdrlprune.compression.classroom import Candidate, Classroom
 from tfdrlprune.compression.distillation import Lesson
 from tfdrlprune.compression.distillation.objectives import objective_of
 from tfdrlprune.compression.narrow import least_parameters, narrowed, reseeded, trainable_parameters
+from tfdrlprune.policies.copies import copy_of
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.kernel_names import prunable
 from tfdrlprune.pruning.kernels import find_kernels

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tfdrlprune._tf import tf
-
 import numpy as np
 
 from tfdrlprune.compression.distillation import (
@@ -100,10 +98,3 @@ class Classroom:
             callbacks=self.callbacks(what),
             progress=lambda done, total, news: self.tell(f"{what}: {news}", done, total),
         )
-
-
-def copy_of(policy: Policy) -> Policy:
-    """Returns the policy with a model of its own."""
-    model = tf.keras.models.clone_model(policy.model)
-    model.set_weights(policy.model.get_weights())
-    return policy.replace(model=model)

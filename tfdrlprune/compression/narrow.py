@@ -9,6 +9,7 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 
+from tfdrlprune.policies.copies import copy_of
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.specs import Nest, pack_like
 
@@ -27,8 +28,6 @@ _WIDTHS = {
     "GatedGRU": "units",
     "GatedSimpleRNN": "units",
 }
-
-
 # What `narrowed` draws by its seed; all else begins as its layer says.
 _KERNELS = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel")
 
@@ -78,10 +77,9 @@ def narrowed(policy: Policy, parameters: int, *, multiple: int = 1, seed: int = 
 
 def reseeded(policy: Policy, seed: int) -> Policy:
     """Returns the policy with a model of its own and other kernels, drawn by a seed."""
-    model = tf.keras.models.clone_model(policy.model)
-    model.set_weights(policy.model.get_weights())
-    _initialize(model, seed)
-    return policy.replace(model=model)
+    copy = copy_of(policy)
+    _initialize(copy.model, seed)
+    return copy
 
 
 def least_parameters(policy: Policy, *, multiple: int = 1) -> int:

@@ -10,13 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tfdrlprune.agents.environments import spaces_of
-from tfdrlprune.agents.spaces import action_nest, observation_nest
 from tfdrlprune.compression.bench import Bench, Judging, Progress
 from tfdrlprune.compression.call import python_call
-from tfdrlprune.compression.candidates import check, distilled
+from tfdrlprune.compression.candidates import distilled
+from tfdrlprune.compression.checks import check_request
 from tfdrlprune.compression.classroom import Candidate, Classroom
 from tfdrlprune.compression.distillation import DistillationSettings
 from tfdrlprune.compression.forms import forms_of
@@ -33,13 +30,13 @@ from tfdrlprune.compression.trials import Trials
 from tfdrlprune.deployment import counting
 from tfdrlprune.deployment.exporter import stripped
 from tfdrlprune.evidence.memory import Memory
-from tfdrlprune.evidence.report import SMALL_DENSE, Report
+from tfdrlprune.evidence.report import Report
+from tfdrlprune.evidence.stage import SMALL_DENSE
 from tfdrlprune.observations import as_batch
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.frozen import check_layers
-from tfdrlprune.recipe import AUTO, Recipe
+from tfdrlprune.recipe import Recipe
 from tfdrlprune.simulation import Environment
-from tfdrlprune.specs import ArraySpec, flatten
 
 
 @dataclass(frozen=True)
@@ -170,14 +167,14 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
     settings = distillation or DistillationSettings.of(recipe, policy)
     tell = progress or (lambda what, done, total: None)
     teacher = policy.replace(model=stripped(policy.model))
-    _check(teacher, env, observations, recipe, judging)
+    check_request(teacher, env, observations, recipe, judging)
     classroom = Classroom(
         teacher, env, observations, settings, seed, tell, callbacks or (lambda name: [])
     )
     if command is None:
-        command = python_call(
-            env, recipe, judging, distillation, seed=seed, recorded=observations is not None
-        )
+        unsaid = {"observations": observations, "callbacks": callbacks}
+        named = [name for name, value in unsaid.items() if value is not None]
+        command = python_call(env, recipe, judging, distillation, seed=seed, named=named)
     made_of = _made_of(classroom)
     store = Store(None if made_of is None else work)
     with contextlib.ExitStack() as stack:
@@ -199,35 +196,6 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
         report = bench.report(names[-1], command, tried, chosen.coverage)
     own = _resolved(chosen, recipe)
     return Result(chosen.policy, own, report, {"dense": teacher, **dict(chosen.stages)}, bench)
-
-
-def _check(
-    teacher: Policy,
-    env: Environment | None,
-    observations: Any,
-    recipe: Recipe,
-    judging: Judging,
-) -> None:
-    """Raises ValueError where something does not fit, before any work."""
-    if env is None and observations is None:
-        raise ValueError(
-            "compress needs an environment, or observations recorded from the policy at work."
-        )
-    if recipe.precision == AUTO and (env is None or not judging.fallback):
-        raise ValueError(
-            "precision='auto' takes the smallest file that passes in the environment. Received: "
-            f"{'no environment' if env is None else 'fallback=False'}. Name a precision."
-        )
-    if env is None and recipe.until == "breaks":
-        raise ValueError(
-            "until='breaks' goes on as long as the policy holds in its environment, and none is "
-            "given. Give one, or write until='target'."
-        )
-    if env is not None:
-        _check_fit(teacher, env)
-    if observations is not None:
-        as_batch(teacher.observation_spec, observations)
-    check(recipe, teacher)
 
 
 def _made_of(classroom: Classroom) -> dict[str, Any] | None:
@@ -295,27 +263,3 @@ def _add_small_dense(bench: Bench, chosen: Candidate, classroom: Classroom) -> N
         return
     thin = distilled(chosen.recipe, classroom, parameters=chosen.nonzero)
     bench.add(SMALL_DENSE, thin.policy)
-
-
-def _check_fit(policy: Policy, env: Environment) -> None:
-    """Raises ValueError unless the policy takes and gives what the environment does."""
-    observation, action = spaces_of(env)
-    pairs = {
-        "observations": (policy.observation_spec, observation_nest(observation)),
-        "actions": (policy.action_spec, action_nest(action)),
-    }
-    for what, (own, its) in pairs.items():
-        aspects = [[_aspect(leaf) for leaf in flatten(nest)] for nest in (own, its)]
-        if aspects[0] != aspects[1]:
-            raise ValueError(
-                f"The policy's {what} are {aspects[0]}, the environment's {aspects[1]}. Name the "
-                "environment that it was trained in; AgentTrainer.policy() gives the policy in "
-                "that environment's own units."
-            )
-
-
-def _aspect(leaf: ArraySpec) -> str:
-    """Returns shape and dtype of a leaf, and its range where it counts."""
-    counted = np.issubdtype(leaf.dtype, np.integer) and leaf.name == "action"
-    bounds = f" from {leaf.low} to {leaf.high}" if counted else ""
-    return f"{leaf.dtype}{list(leaf.shape)}{bounds}"

@@ -9,8 +9,9 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 
-from tfdrlprune.compression.classroom import Candidate, Classroom, copy_of
+from tfdrlprune.compression.classroom import Candidate, Classroom
 from tfdrlprune.compression.distillation import Lesson
+from tfdrlprune.policies.copies import copy_of
 from tfdrlprune.pruning.kernels import Kernel, find_kernels
 from tfdrlprune.pruning.masks import Masks
 from tfdrlprune.quantization.layers import QuantizedLayer, measure, quantizable

@@ -6,15 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune import observations
 from tfdrlprune.agents import spaces
 from tfdrlprune.compression.actor import Actor
 from tfdrlprune.simulation import Environment, make_vector
-from tfdrlprune.specs import ArraySpec
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array, ArraySpec
 
 # Bounds beyond this say "unbounded" in practice; no random action is drawn from so wide a range.
 _UNBOUNDED = 1e6

@@ -34,8 +34,8 @@ _LONGEST = 100_000
 _BLOCK = 50
 
 
-class Stage:
-    """Environments that episodes are played in, side by side.
+class Environments:
+    """Where episodes are played side by side.
 
     Args:
         env: registered id or factory.
@@ -185,7 +185,7 @@ class Trials:
 
     def __init__(self, env: Environment, baseline: Policy, terms: Terms, episodes: int, seed: int):
         self._terms = dataclasses.replace(terms, bounds=known_bounds(env, terms.bounds))
-        self._stage, self._baseline = Stage(env), Actor(baseline)
+        self._envs, self._baseline = Environments(env), Actor(baseline)
         # Never those on which a lesson's best round was chosen: it looks better there.
         self._seeds = seeds_for("selection", seed, 1_000 + episodes)[1_000:].tolist()
         self._played: list[Episodes] = []
@@ -194,7 +194,7 @@ class Trials:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stage.close()
+        self._envs.close()
 
     def made_of(self) -> dict[str, Any]:
         """Returns what determines a verdict beside the two policies, as JSON values."""
@@ -207,8 +207,8 @@ class Trials:
         for number, start in enumerate(range(0, len(self._seeds), _BLOCK)):
             seeds = self._seeds[start : start + _BLOCK]
             if number == len(self._played):
-                self._played.append(self._stage.play(self._baseline, seeds))
-            ours.append(self._stage.play(actor, seeds))
+                self._played.append(self._envs.play(self._baseline, seeds))
+            ours.append(self._envs.play(actor, seeds))
             trial = self._judge(Episodes.joined(ours), Episodes.joined(self._played[: number + 1]))
             if trial.verdict != INCONCLUSIVE:
                 break

@@ -17,6 +17,7 @@ from tfdrlprune.deployment.c_source.source import CSource
 from tfdrlprune.deployment.comparison import Comparison, check, compare
 from tfdrlprune.deployment.converter import convert
 from tfdrlprune.deployment.unrolling import unrolled
+from tfdrlprune.deployment.vectors import spread
 from tfdrlprune.policies.drawing import draw
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.specs import Array, flatten, pack_like
@@ -123,7 +124,7 @@ def _enough(policy: Policy, leaves: list[Array]) -> list[Array]:
     if policy.states and given >= count:
         return [leaf[:count] for leaf in leaves]
     if given >= count:
-        rows = np.linspace(0, given - 1, count).astype(int)
+        rows = spread(given, count)
         return [leaf[rows] for leaf in leaves]
     more = draw(policy.observation_spec, policy.normalizers, count - given, seed=1)
     return [np.concatenate(pair) for pair in zip(leaves, more, strict=True)]
@@ -192,9 +193,7 @@ def _test(
     rows = np.arange(np.argmin([*usable, False])) if manifest.state else np.flatnonzero(usable)
     numbers = sum(leaf[0].size for leaf in seen)
     count = min(_VECTORS, max(4, _VECTOR_NUMBERS // numbers), len(rows))
-    rows = (
-        rows[:count] if manifest.state else rows[np.linspace(0, len(rows) - 1, count).astype(int)]
-    )
+    rows = rows[:count] if manifest.state else rows[spread(len(rows), count)]
     return self_test(
         source.comment,
         source.inputs,

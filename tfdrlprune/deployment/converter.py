@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from typing import Any
 
 from tfdrlprune._tf import tf
@@ -13,7 +14,10 @@ import numpy as np
 from tfdrlprune._console import silent
 from tfdrlprune.deployment.artifact import PRECISIONS, signature_names
 from tfdrlprune.deployment.saturation import limited
-from tfdrlprune.policies.form import Policy, head_in_graph
+from tfdrlprune.deployment.vectors import spread
+from tfdrlprune.policies.copies import copy_of
+from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.head_ops import head_in_graph
 from tfdrlprune.policies.normalizer import ObservationNormalizer
 from tfdrlprune.recipe.checks import did_you_mean
 from tfdrlprune.specs import Array, flatten
@@ -79,20 +83,10 @@ def _graph(policy: Policy) -> Any:
     """Returns the policy for a batch of one as a concrete function with named inputs."""
     specs = [*flatten(policy.observation_spec), *policy.states]
     names = _input_names(policy)
-    kind = np.dtype(policy.action_spec.dtype).kind
-    fallback = "float32" if kind == "f" else "int64"
-    dtype = policy.action_spec.dtype
-    action_spec = (
-        policy.action_spec
-        if dtype in _OUTPUT_DTYPES
-        else type(policy.action_spec)(
-            "action",
-            policy.action_spec.shape,
-            fallback,
-            policy.action_spec.low,
-            policy.action_spec.high,
-        )
-    )
+    action_spec = policy.action_spec
+    if action_spec.dtype not in _OUTPUT_DTYPES:
+        floats = np.dtype(action_spec.dtype).kind == "f"
+        action_spec = replace(action_spec, dtype="float32" if floats else "int64")
 
     def greedy(**leaves: Any) -> dict[str, Any]:
         inputs = [leaves[name] for name in names]
@@ -119,8 +113,7 @@ def _representative(
     policy: Policy, observations: list[Array]
 ) -> Callable[[], Iterator[dict[str, Array]]]:
     names = _input_names(policy)
-    count = len(observations[0])
-    rows = np.linspace(0, count - 1, min(count, _CALIBRATION_SIZE)).astype(int)
+    rows = spread(len(observations[0]), _CALIBRATION_SIZE)
     # A state is what the observation before has left.
     _, states = policy.sequence(observations)
     before = [np.concatenate([np.zeros_like(each[:1]), each[:-1]]) for each in states]
@@ -216,10 +209,8 @@ def centred(policy: Policy, observations: list[Array]) -> Policy:
     linear = isinstance(last, tf.keras.layers.Dense) and last.use_bias
     if policy.head.kind != "argmax" or not linear or last.activation.__name__ != "linear":
         return policy
-    copy = tf.keras.models.clone_model(policy.model)
-    copy.set_weights(policy.model.get_weights())
-    result = policy.replace(model=copy)
-    layer = copy.get_layer("outputs")
+    result = copy_of(policy)
+    layer = result.model.get_layer("outputs")
     kernel, bias = layer.get_weights()
     choices = policy.action_spec.choices()
     full = choices.means(kernel != 0) == 1

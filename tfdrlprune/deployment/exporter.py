@@ -22,17 +22,13 @@ from tfdrlprune.deployment.converter import centred, convert, weighted_layers
 from tfdrlprune.deployment.float_layers import fewest_kept
 from tfdrlprune.deployment.micro import Micro, for_micro
 from tfdrlprune.deployment.model_file import operations, parameter_counts
-from tfdrlprune.deployment.requests import (
-    check_agreement,
-    check_formats,
-    check_sparsity_request,
-    check_target,
-)
+from tfdrlprune.deployment.requests import check_agreement, check_formats, check_target
 from tfdrlprune.deployment.unrolling import unrolled
 from tfdrlprune.deployment.vectors import spread, test_vectors
 from tfdrlprune.folders import check_free
 from tfdrlprune.policies.drawing import draw
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.recipe.checks import check_sparsity
 from tfdrlprune.specs import Array
 
 _log = logging.getLogger("tfdrlprune")
@@ -118,7 +114,8 @@ def export(  # noqa: PLR0913  each is a key of the manifest
         True
     """
     check_free(folder, force=force, replaces=artifact.is_artifact)
-    check_sparsity_request(requested_sparsity)
+    if requested_sparsity is not None:
+        check_sparsity(requested_sparsity, "requested_sparsity")
     check_agreement(agreement, precision, float_layers)
     check_formats(formats)
     check_target(target, precision)
@@ -144,27 +141,13 @@ def export(  # noqa: PLR0913  each is a key of the manifest
         float_layers = _kept(source, base, leaves, seen, agreement)
     form = _with_short_indices(source) if target == "micro" else source
     content = convert(unrolled(form), precision, leaves, float_layers)
-    found = operations(content)
-    count, nonzero = parameter_counts(found)
-    # A policy that was not rebuilt has no layers to count.
-    dense = (
-        (counting.dense_parameters(plain) or count)
-        if dense_parameters is None
-        else dense_parameters
+    if dense_parameters is None:
+        dense_parameters = counting.dense_parameters(plain)
+    sparsity, parameters = _counted(
+        source, content, base, prunable, dense_parameters, requested_sparsity
     )
-    zeros, total = counting.zeros_kept(source, found, precision, prunable)
-    # Units that were only masked are all still there: then zeros are counted, as with weights.
-    by_unit = (recipe or {}).get("granularity") == "unit" and count < dense
-    if requested_sparsity is not None and _is_exact(recipe or {}):
-        kernels = len(prunable or counting.kernels_of(source))
-        counting.check_requested(zeros, total, requested_sparsity, kernels)
     manifest = replace(
-        base,
-        sparsity=artifact.Sparsity(
-            requested_sparsity, max(0.0, 1 - count / dense) if by_unit else zeros / max(1, total)
-        ),
-        parameters=artifact.Parameters(dense, count, nonzero),
-        float_layers=tuple(float_layers),
+        base, sparsity=sparsity, parameters=parameters, float_layers=tuple(float_layers)
     )
     file = runtime.Policy(content, manifest)
     comparison = compare(plain, file, seen, recorded=observations is not None)
@@ -187,6 +170,29 @@ def export(  # noqa: PLR0913  each is a key of the manifest
         manifest = c_export.noted(manifest, c)
     written = artifact.write(folder, files, manifest, force=force)
     return Exported(Path(folder), written, comparison, c, micro)
+
+
+def _counted(
+    source: Policy,
+    content: bytes,
+    manifest: artifact.Manifest,
+    prunable: Collection[str] | None,
+    dense_parameters: int,
+    requested: float | None,
+) -> tuple[artifact.Sparsity, artifact.Parameters]:
+    """Returns what is counted in the converted bytes, held against the policy and the request."""
+    found, recipe = operations(content), manifest.recipe or {}
+    count, nonzero = parameter_counts(found)
+    # A policy that was not rebuilt has no layers to count.
+    dense = dense_parameters or count
+    zeros, total = counting.zeros_kept(source, found, manifest.precision, prunable)
+    if requested is not None and _is_exact(recipe):
+        kernels = len(prunable or counting.kernels_of(source))
+        counting.check_requested(zeros, total, requested, kernels)
+    # Units that were only masked are all still there: then zeros are counted, as with weights.
+    by_unit = recipe.get("granularity") == "unit" and count < dense
+    achieved = max(0.0, 1 - count / dense) if by_unit else zeros / max(1, total)
+    return artifact.Sparsity(requested, achieved), artifact.Parameters(dense, count, nonzero)
 
 
 def _kept(

@@ -10,15 +10,6 @@ from tfdrlprune.recipe.checks import check_choice, check_number
 FORMATS = ("tflite", "c")
 
 
-def check_sparsity_request(sparsity: float | None) -> None:
-    """Raises ValueError unless a requested sparsity is in [0, 1)."""
-    if sparsity is not None and not 0 <= sparsity < 1:
-        raise ValueError(
-            "sparsity is the fraction of weights removed, in [0, 1). Received: "
-            f"requested_sparsity={sparsity}."
-        )
-
-
 def check_formats(formats: Sequence[str]) -> None:
     """Raises ValueError unless the formats are known and ``"tflite"`` is among them."""
     unknown = [each for each in formats if each not in FORMATS]

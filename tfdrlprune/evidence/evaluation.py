@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -73,10 +74,10 @@ def evaluate(
             ledger.add(name, each)
     command = None
     if isinstance(env, str) and terms == Terms():
-        beside = "" if baseline is None else f" --baseline {os.fspath(baseline)}"
-        which = f"--env {env}{beside} --episodes {episodes} --seed {seed}"
-        command = f"tfdrlprune evaluate {os.fspath(folder)} {which}"
-        command += " --until-decided" * until_decided
+        beside = [] if baseline is None else ["--baseline", os.fspath(baseline)]
+        which = ["--env", env, *beside, "--episodes", str(episodes), "--seed", str(seed)]
+        words = ["tfdrlprune", "evaluate", os.fspath(folder), *which]
+        command = shlex.join([*words, *(["--until-decided"] * until_decided)])
     return Report.of(ledger.rows(), requested=names[-1], env=env, seed=seed, command=command)
 
 

@@ -15,7 +15,7 @@ from tfdrlprune.evidence import machine, markdown, page, sidecar, table
 from tfdrlprune.evidence.bounds import declare
 from tfdrlprune.evidence.coverage import Coverage
 from tfdrlprune.evidence.ledger import broken_by, last_safe
-from tfdrlprune.evidence.stage import StageRow
+from tfdrlprune.evidence.stage import SMALL_DENSE, StageRow
 from tfdrlprune.evidence.sweeping import curves
 from tfdrlprune.evidence.sweeping.sweep_results import Robustness
 from tfdrlprune.evidence.tried import Tried
@@ -28,7 +28,6 @@ JSON_FILE = "report.json"
 ARRAYS_FILE = "report.npz"
 PAGE_FILE = "report.html"
 TEXT_FILE = "report.md"
-SMALL_DENSE = "small_dense"
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,8 @@ class Report:
         seeds: of the episodes.
         versions: of the packages.
         machine: on which latency was measured.
-        command: that makes this report again; None if it was made from Python.
+        command: that makes this report again, of the command line or as a call from Python; None
+            where neither has a text.
         robustness: the final stage and a small dense network beside the baseline under
             disturbances; None if nothing was disturbed.
         tried: the candidates that the final stages were chosen from.
@@ -83,7 +83,7 @@ class Report:
         """Returns the report of measured stages.
 
         Args:
-            rows: the baseline first; one named ``"small_dense"`` is kept apart from the stages.
+            rows: the baseline first; one named `SMALL_DENSE` is kept apart from the stages.
             requested: name of the stage that was asked for.
             env: what they ran in.
             seed: of the whole compression.

@@ -95,12 +95,12 @@ def roll_out(
     if max_steps < 1:
         raise ValueError(f"max_steps is at least 1. Received: max_steps={max_steps}.")
     rows: list[tuple[int, float, int, str, str]] = []
-    with _Stage(env) as stage:
+    with _Source(env) as source:
         for seed in seeds:
-            result = _play(policy, stage.env, int(seed), max_steps, lambda _: None)
+            result = _play(policy, source.env, int(seed), max_steps, lambda _: None)
             rows.append((int(seed), *result))
             if result[2] == "error":
-                stage.remake()
+                source.remake()
             if progress is not None:
                 progress(len(rows))
     columns = list(zip(*rows, strict=True)) or [()] * 5
@@ -124,10 +124,10 @@ def random_return(env: Environment, *, episodes: int = 100, seed: int = 0) -> fl
     Raises:
         ValueError: every episode failed.
     """
-    with _Stage(env) as stage:
-        stage.env.action_space.seed(seed)
+    with _Source(env) as source:
+        source.env.action_space.seed(seed)
         played = roll_out(
-            _Random(stage.env.action_space), stage.env, seeds_for("calibration", seed, episodes)
+            _Random(source.env.action_space), source.env, seeds_for("calibration", seed, episodes)
         )
     if played.failed.all():
         raise ValueError(
@@ -180,13 +180,13 @@ def record_observations(
         (10, 4)
     """
     reservoir = _Reservoir(max_count, np.random.default_rng(seed))
-    with _Stage(env) as stage:
+    with _Source(env) as source:
         for episode_seed in seeds_for("calibration", seed, episodes):
             _, _, outcome, reason = _play(
-                policy, stage.env, int(episode_seed), _LONGEST, reservoir.add
+                policy, source.env, int(episode_seed), _LONGEST, reservoir.add
             )
             if outcome == "error":
-                stage.remake()
+                source.remake()
     if not reservoir.kept:
         raise ValueError(
             f"{episodes} episodes gave no observation to record. Received: {reason or 'none'}."
@@ -215,7 +215,7 @@ class _Reservoir:
         self._met += 1
 
 
-class _Stage:
+class _Source:
     """The environment of a roll-out: made, made anew after a crash, and closed."""
 
     def __init__(self, source: Environment):
@@ -232,7 +232,7 @@ class _Stage:
         with contextlib.suppress(Exception):
             self.env.close()
 
-    def __enter__(self) -> _Stage:
+    def __enter__(self) -> _Source:
         return self
 
     def __exit__(self, *_: object) -> None:

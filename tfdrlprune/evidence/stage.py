@@ -12,6 +12,9 @@ from tfdrlprune.evidence.episodes import Episodes
 from tfdrlprune.evidence.stored_kernels import Kernel
 from tfdrlprune.evidence.verdict import Verdict
 
+# The stage that stands apart from the others: a dense network of as many parameters.
+SMALL_DENSE = "small_dense"
+
 
 @dataclass(frozen=True)
 class StageRow:

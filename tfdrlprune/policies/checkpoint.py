@@ -8,9 +8,10 @@ from typing import Any
 
 from tfdrlprune._tf import tf
 
-from tfdrlprune.policies.conversion import from_agent, from_network, greedy_policy, normalizers_of
+from tfdrlprune.policies.conversion import from_agent, from_network, normalizers_of
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.tensor_specs import observation_nest
+from tfdrlprune.policies.tf_policies import greedy_policy
 from tfdrlprune.specs import ArraySpec, Nest
 
 _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"

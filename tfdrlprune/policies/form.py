@@ -24,7 +24,6 @@ from tfdrlprune.folders import atomic_folder
 from tfdrlprune.policies import normalizer
 from tfdrlprune.policies.keras_safety import configs, refuse_code
 from tfdrlprune.policies.running import arrays, episode, rows
-from tfdrlprune.policies.score_rows import score_rows
 from tfdrlprune.specs import (
     Array,
     ArraySpec,
@@ -51,9 +50,9 @@ class Policy:
             ``flatten(observation_spec)``, named as those leaves, each [batch, *shape] in the
             spec's dtype; its one output, named ``outputs``, is float32 [batch, n]: scores for an
             argmax head (of several numbers, those of all behind each other), else the mean in C
-            order of the action's shape. The observation
-            normaliser is one of its layers. With a state there are further inputs, named as its
-            leaves, and further outputs, ``next_`` and that name, in this order.
+            order of the action's shape. The observation normaliser is one of its layers. With a
+            state there are further inputs, named as its leaves, and further outputs, ``next_`` and
+            that name, in this order.
         head: how the outputs become the action.
         observation_spec: nest of specs.
         action_spec: one spec, in the environment's own units.
@@ -285,22 +284,3 @@ def _load_model(file: Path, custom_objects: Mapping[str, Any]) -> Any:
 def is_saved_policy(path: Path) -> bool:
     """Tells whether ``path`` is a folder that `Policy.save` wrote."""
     return (path / FORM_FILE).is_file() and (path / MODEL_FILE).is_file()
-
-
-def head_in_graph(head: Head, outputs: Any, spec: ArraySpec) -> Any:
-    """Returns what ``head.action(outputs, spec)`` returns, as TensorFlow operations."""
-    shape = [-1, *spec.shape]
-    if head.kind == "argmax":
-        # In 32 bits where that is the action's own: tflite-micro has no other.
-        index = tf.int32 if spec.dtype == "int32" else tf.int64
-        rows = score_rows(outputs, spec.choices())
-        offset = np.asarray(head.offset).astype(index.as_numpy_dtype)
-        chosen = tf.argmax(rows, axis=-1, output_type=index) + offset
-        return tf.reshape(tf.cast(chosen, spec.dtype), shape)
-    mean = tf.tanh(outputs) if head.kind == "tanh" else outputs
-    action = mean * np.asarray(head.scale, np.float32) + np.asarray(head.offset, np.float32)
-    if spec.low is not None:
-        action = tf.maximum(action, np.asarray(spec.low, np.float32))
-    if spec.high is not None:
-        action = tf.minimum(action, np.asarray(spec.high, np.float32))
-    return tf.reshape(tf.cast(action, spec.dtype), shape)

@@ -9,7 +9,6 @@ from tfdrlprune._tf import tf
 
 from tfdrlprune.specs import Array, ArraySpec
 
-# One graph for every batch size: a vector environment's last batch is often a small one.
 Run = Callable[..., Any]
 
 
@@ -51,6 +50,7 @@ def episode(model: Any, specs: list[ArraySpec], states: list[ArraySpec]) -> Run:
 
 
 def _compiled(function: Callable[..., Any], specs: list[ArraySpec]) -> Run:
+    # One graph for every batch size: a vector environment's last batch is often a small one.
     signature = [tf.TensorSpec([None, *spec.shape], spec.dtype) for spec in specs]
     compiled: Run = tf.function(
         function, input_signature=signature, autograph=False

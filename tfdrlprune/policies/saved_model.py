@@ -22,7 +22,8 @@ from tfdrlprune.policies.graph_head import head_of
 from tfdrlprune.policies.modes import RANDOM
 from tfdrlprune.policies.one_step import one_step
 from tfdrlprune.policies.proof import prove
-from tfdrlprune.policies.rules import Rebuilder
+from tfdrlprune.policies.rebuilder import Rebuilder
+from tfdrlprune.policies.rules import RULES
 from tfdrlprune.policies.signature import Signature
 from tfdrlprune.policies.signature_file import read_signature
 from tfdrlprune.policies.specs_file import SPECS_FILE, read_specs
@@ -183,7 +184,7 @@ def _rebuilt(saved: SavedModel) -> Policy:
         signature.tensors[key].op.name: tensor
         for key, tensor in zip(saved.keys, inputs, strict=True)
     }
-    build = Rebuilder(graph, by_name, last, cells)
+    build = Rebuilder(graph, by_name, last, RULES, cells)
     outputs = build.tensor(last)
     if head.kind == "argmax":
         head = Head.choosing(saved.action)

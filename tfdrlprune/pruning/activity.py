@@ -15,12 +15,11 @@ from typing import Any
 from tfdrlprune._tf import tf
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.pruning.kernels import Kernel
 from tfdrlprune.pruning.watching import watched
+from tfdrlprune.specs import Array
 
-Array = NDArray[Any]
 # Calls a network on observations.
 Visit = Callable[[], None]
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
+
 # Values of all kernels -> scores of all, each shaped as its kernel. What needs more than weights
 # is a function that holds it; see `scorer`.
 Criterion = Callable[[Sequence[Array]], list[Array]]

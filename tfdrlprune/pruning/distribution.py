@@ -8,14 +8,12 @@ whole groups of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.pruning.ranking import Offer
+from tfdrlprune.specs import Array
 
-Array = NDArray[Any]
 Distribution = Callable[[Sequence[Offer], float], Array]
 
 # Combinations of rounded shares that `allocate` follows: all of them for up to eight kernels.

@@ -14,11 +14,10 @@ from typing import Any
 from tfdrlprune._tf import read, tf, write
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.pruning.kernels import Kernel
+from tfdrlprune.specs import Array
 
-Array = NDArray[Any]
 # Gradients with their variables, as optimizers take them.
 Record = Callable[[Iterable[tuple[Any, Any]]], None]
 

@@ -12,14 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.pruning.kernels import Kernel
 from tfdrlprune.pruning.ranking import Offer
 from tfdrlprune.recipe import Selection
 from tfdrlprune.recipe.forms import Pattern
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 
 @dataclass(frozen=True)

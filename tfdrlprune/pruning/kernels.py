@@ -11,11 +11,9 @@ from typing import Any
 from tfdrlprune._tf import stable_name, tf
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.pruning.output_layers import output_layers
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 # Biases, normalisation and embeddings are left alone: few weights, large effect.
 _ATTRIBUTES = ("kernel", "depthwise_kernel", "pointwise_kernel", "recurrent_kernel")

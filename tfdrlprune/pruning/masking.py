@@ -7,15 +7,21 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Protocol
 
-from tfdrlprune._tf import read, tf
-
-from numpy.typing import NDArray
+from tfdrlprune._tf import tf
 
 from tfdrlprune.pruning.kernels import Kernel
 from tfdrlprune.pruning.masks import Masks
-from tfdrlprune.pruning.models import Found, HasNetworks, find, optimizers_of, warn_of_others
+from tfdrlprune.pruning.models import (
+    Found,
+    HasNetworks,
+    find,
+    optimizers_of,
+    step_of,
+    warn_of_others,
+)
 from tfdrlprune.pruning.telemetry import Telemetry
 from tfdrlprune.recipe.forms import parse_networks
+from tfdrlprune.specs import Array
 
 _log = logging.getLogger("tfdrlprune")
 Networks = str | Sequence[str] | Mapping[str, float | None]
@@ -242,17 +248,13 @@ class MaskingCallback(tf.keras.callbacks.Callback):
                     )
 
     def _step(self) -> int:
-        """Returns the number of optimizer steps so far, also after a resume."""
-        if isinstance(self.model, HasNetworks):
-            return self.model.optimizer_step()
-        iterations = getattr(self.model.optimizer, "iterations", None)
-        return self._batches if iterations is None else int(read(iterations))
+        return step_of(self.model, self._batches)
 
     def _update(self) -> bool:
         step = self._step() if self._engines else 0
         return any([engine.update(step) for engine in self._engines])
 
 
-def _by_name(masks: Masks) -> dict[str, NDArray[Any]]:
+def _by_name(masks: Masks) -> dict[str, Array]:
     names = [kernel.name for kernel in masks.kernels]
     return dict(zip(names, masks.numpy(), strict=True))

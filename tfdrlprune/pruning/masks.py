@@ -14,11 +14,9 @@ from typing import Any
 from tfdrlprune._tf import read, tf, write
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.pruning.kernels import Kernel
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 
 class Masks:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
-from tfdrlprune._tf import tf
+from tfdrlprune._tf import read, tf
 
 from tfdrlprune.pruning.experience import Experience, Recorded
 from tfdrlprune.pruning.kernels import Kernel, find_kernels, unprunable
@@ -97,6 +97,19 @@ def _experience(model: tf.keras.Model, data: Any) -> Experience | None:
 def networks_of(model: tf.keras.Model) -> Mapping[str, Sequence[Followed]]:
     """Returns role -> the networks in it; a plain model is its only one, the "actor"."""
     return model.prunable_networks() if isinstance(model, HasNetworks) else {"actor": [(model, ())]}
+
+
+def step_of(model: tf.keras.Model, batches: int) -> int:
+    """Returns the number of optimizer steps so far, also after a resume.
+
+    Args:
+        model: an `AgentTrainer` or a Keras model.
+        batches: of this fit, which count for an optimizer that does not.
+    """
+    if isinstance(model, HasNetworks):
+        return model.optimizer_step()
+    iterations = getattr(model.optimizer, "iterations", None)
+    return batches if iterations is None else int(read(iterations))
 
 
 def optimizers_of(model: tf.keras.Model) -> Sequence[Any]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.pruning.activity import readers
 from tfdrlprune.pruning.experience import check_takes_observations, visit_of
 from tfdrlprune.pruning.kernels import Kernel
 from tfdrlprune.pruning.surroundings import Surroundings
+from tfdrlprune.specs import Array
 
-Array = NDArray[Any]
 # Rows of a visit; each shows where one unit's output goes.
 _OBSERVATIONS = 64
 

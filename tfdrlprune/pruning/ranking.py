@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 # Shares are worked out in float64: a share so near to a total is meant to be that total.
 _CLOSE = 1e-6

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.pruning.ranking import lowest
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 
 def drop_and_grow(weights: Array, mask: Array, growth: Array, count: int) -> tuple[Array, Array]:

@@ -9,7 +9,6 @@ from typing import Any
 from tfdrlprune._tf import read, tf, write
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.pruning.experience import Experience
 from tfdrlprune.pruning.gradients import GradientSums
@@ -20,8 +19,7 @@ from tfdrlprune.pruning.regrowth import drop_and_grow, drop_share
 from tfdrlprune.pruning.selector import Selector
 from tfdrlprune.pruning.updates import Schedule
 from tfdrlprune.recipe import Selection
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from tfdrlprune._tf import read, tf, write
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.pruning import criteria
 from tfdrlprune.pruning.activity import measure
@@ -16,8 +15,8 @@ from tfdrlprune.pruning.experience import Experience, check_takes_observations, 
 from tfdrlprune.pruning.gradients import BesideSteps, GradientSums, Movement
 from tfdrlprune.pruning.kernels import Kernel
 from tfdrlprune.recipe import Selection
+from tfdrlprune.specs import Array
 
-Array = NDArray[Any]
 # Observations that activations are measured on.
 _OBSERVATIONS = 1_000
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.pruning.criteria import Criterion, criterion
 from tfdrlprune.pruning.distribution import DISTRIBUTIONS, Distribution, allocate, as_given
@@ -15,8 +13,7 @@ from tfdrlprune.pruning.granularity import Part, parts_of
 from tfdrlprune.pruning.kernel_names import named
 from tfdrlprune.pruning.kernels import Kernel
 from tfdrlprune.recipe import Selection
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 
 @dataclass(frozen=True)

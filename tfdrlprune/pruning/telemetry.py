@@ -8,14 +8,13 @@ from typing import Any
 from tfdrlprune._tf import tf
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.pruning.activity import Activity, observe
 from tfdrlprune.pruning.experience import visit_of
 from tfdrlprune.pruning.kernels import Kernel
 from tfdrlprune.pruning.surroundings import Surroundings
+from tfdrlprune.specs import Array
 
-Array = NDArray[Any]
 # Few: an epoch of a small network takes a second.
 _OBSERVATIONS = 256
 

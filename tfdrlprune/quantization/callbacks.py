@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tfdrlprune._tf import read, tf
+from tfdrlprune._tf import tf
 
 from tfdrlprune.pruning.experience import Experience, visit_of
-from tfdrlprune.pruning.models import Found, HasNetworks, find
+from tfdrlprune.pruning.models import Found, find, step_of
 from tfdrlprune.quantization.layers import QuantizedLayer, measure, quantizable
 from tfdrlprune.recipe.checks import check_number
 
@@ -156,7 +156,4 @@ class QuantizationCallback(tf.keras.callbacks.Callback):
             layer.off()
 
     def _step(self) -> int:
-        if isinstance(self.model, HasNetworks):
-            return self.model.optimizer_step()
-        iterations = getattr(self.model.optimizer, "iterations", None)
-        return self._batches if iterations is None else int(read(iterations))
+        return step_of(self.model, self._batches)

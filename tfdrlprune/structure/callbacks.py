@@ -11,7 +11,7 @@ from tfdrlprune._tf import read, tf, write
 import numpy as np
 
 from tfdrlprune.pruning.masking import Networks
-from tfdrlprune.pruning.models import HasNetworks, find, networks_of
+from tfdrlprune.pruning.models import HasNetworks, find, networks_of, step_of
 from tfdrlprune.pruning.schedules import DEFAULT_FREQUENCY, Rise
 from tfdrlprune.pruning.updates import Schedule
 from tfdrlprune.recipe.checks import check_choice, check_count
@@ -221,7 +221,7 @@ class StructuralPruningCallback(tf.keras.callbacks.Callback):
             raise ValueError(
                 f"There are no gates to close in the {role} network. Put them in first: "
                 "structure.gating.gated(model).model, and for an agent "
-                "agents.from_policy(policy.replace(model=...), env, algo=...)."
+                "tp.agents.dqn(env, policy=policy.replace(model=...)), or c51, ppo, sac or td3."
             )
         if self._penalty_alone or self._closing.criterion == "gate":
             fixed = not all(each.trained for each in gates)
@@ -248,11 +248,7 @@ class StructuralPruningCallback(tf.keras.callbacks.Callback):
                     )
 
     def _step(self) -> int:
-        """Returns the number of optimizer steps so far, also after a resume."""
-        if isinstance(self.model, HasNetworks):
-            return self.model.optimizer_step()
-        iterations = getattr(self.model.optimizer, "iterations", None)
-        return self._batches if iterations is None else int(read(iterations))
+        return step_of(self.model, self._batches)
 
     def _update(self) -> bool:
         step = self._step()

@@ -14,12 +14,12 @@ from tfdrlprune.pruning.activity import measure
 from tfdrlprune.pruning.experience import Experience, check_takes_observations, visit_of
 from tfdrlprune.pruning.gradients import GradientSums
 from tfdrlprune.pruning.kernels import find_kernels
+from tfdrlprune.specs import Array
 from tfdrlprune.structure import scores
 from tfdrlprune.structure.calls import is_functional
 from tfdrlprune.structure.gated_recurrence import gates_of
 from tfdrlprune.structure.gates import LearntGate, is_gate
 from tfdrlprune.structure.graph import Graph, Group, groups_of
-from tfdrlprune.structure.identities import Array
 from tfdrlprune.structure.selection import select
 
 CRITERIA = ("l1", "l2", "mean_magnitude", "taylor", "activation", "gate")
@@ -196,7 +196,7 @@ def functional_with_gates(module: Any) -> list[Any]:
             raise ValueError(
                 f"The gate {each.name} is in no functional Keras model, so what goes with its "
                 "units is not known. Put gates in by structure.gating.gated, and make an agent of "
-                "the policy by agents.from_policy."
+                "the policy by tp.agents.dqn(env, policy=policy), or c51, ppo, sac or td3."
             )
     return inside
 

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
+from tfdrlprune.specs import Array
 from tfdrlprune.structure.calls import Call, shape_of
 from tfdrlprune.structure.graph import Graph
-from tfdrlprune.structure.identities import Array
 
 
 def multiply_adds(graph: Graph, removed: Array | tuple[int, ...] = ()) -> int:

@@ -14,6 +14,7 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 
+from tfdrlprune.specs import Array
 from tfdrlprune.structure.calls import Call, calls_of, from_config, rebuilt, set_weights, weights_of
 from tfdrlprune.structure.forwarding import IDLE, forwarded, is_homogeneous, is_linear
 from tfdrlprune.structure.gated_recurrence import (
@@ -23,7 +24,6 @@ from tfdrlprune.structure.gated_recurrence import (
     without_gate,
 )
 from tfdrlprune.structure.gates import is_gate
-from tfdrlprune.structure.identities import Array
 from tfdrlprune.structure.rules import makers, rule_of
 
 

@@ -16,8 +16,8 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 
+from tfdrlprune.specs import Array
 from tfdrlprune.structure.calls import Call, array_of, calls_of, shape_of
-from tfdrlprune.structure.identities import Array
 from tfdrlprune.structure.rules import channelwise, joining, makers, recurrent, rule_of
 from tfdrlprune.structure.rules.base import Rule
 

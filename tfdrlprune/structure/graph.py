@@ -18,8 +18,9 @@ from tfdrlprune._tf import tf
 import numpy as np
 
 from tfdrlprune.recipe.checks import did_you_mean
+from tfdrlprune.specs import Array
 from tfdrlprune.structure.calls import Call, calls_of, shape_of
-from tfdrlprune.structure.identities import Array, Identities
+from tfdrlprune.structure.identities import Identities
 from tfdrlprune.structure.inlining import inlined
 from tfdrlprune.structure.rules import rule_of
 from tfdrlprune.structure.states import states_of, tie_states

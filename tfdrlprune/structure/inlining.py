@@ -19,11 +19,6 @@ _ON_LAST_AXES = (
     *("Dense", "Conv1D", "Conv2D", "Activation", "ReLU", "LeakyReLU", "ELU", "ThresholdedReLU"),
     *("Dropout", "GaussianNoise", "GaussianDropout", "Rescaling", "Identity"),
 )
-_OVER_TIME = tuple(
-    f"{kind}{rank}D"
-    for kind in ("MaxPooling", "AveragePooling", "GlobalMaxPooling", "GlobalAveragePooling")
-    for rank in (1, 2)
-)
 
 
 def inlined(model: Any) -> Any:

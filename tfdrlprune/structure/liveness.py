@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfdrlprune.specs import Array
 from tfdrlprune.structure.calls import shape_of
 from tfdrlprune.structure.graph import Graph
-from tfdrlprune.structure.identities import Array
 from tfdrlprune.structure.probe import constant_between, random_inputs, unchanging, values_of
 from tfdrlprune.structure.rules import Read, rule_of
 

@@ -8,9 +8,8 @@ from typing import Any
 from tfdrlprune._tf import tf
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 # Of axes whose size the model leaves open, such as time.
 _OPEN_SIZE = 5

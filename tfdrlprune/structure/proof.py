@@ -9,7 +9,7 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 
-from tfdrlprune.structure.identities import Array
+from tfdrlprune.specs import Array
 from tfdrlprune.structure.probe import random_inputs, values_of
 
 # float32, the same sums with fewer terms, so in another order; relative where outputs exceed 1.

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from tfdrlprune.recipe.checks import check_choice
+from tfdrlprune.specs import Array
 from tfdrlprune.structure.graph import Axis, Graph, Group
-from tfdrlprune.structure.identities import Array
 
 AGGREGATES: dict[str, Callable[[Array], Array]] = {
     "mean": lambda slices: np.mean(slices, axis=0),

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfdrlprune.recipe.checks import check_choice, check_count, check_sparsity
+from tfdrlprune.specs import Array
 from tfdrlprune.structure.costs import savings
 from tfdrlprune.structure.graph import Graph, Group
-from tfdrlprune.structure.identities import Array
 
 SHARES = ("layer", "global", "latency")
 COUNTS = ("units", "parameters")

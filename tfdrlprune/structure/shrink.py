@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from tfdrlprune.specs import Array
 from tfdrlprune.structure.calls import copied
 from tfdrlprune.structure.folding import fold, fold_cells
 from tfdrlprune.structure.graph import Graph, groups_of
-from tfdrlprune.structure.identities import Array
 from tfdrlprune.structure.liveness import Use, facts_of, live_units
 from tfdrlprune.structure.probe import given_inputs, with_states
 from tfdrlprune.structure.proof import prove

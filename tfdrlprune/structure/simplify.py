@@ -10,11 +10,11 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 
+from tfdrlprune.specs import Array
 from tfdrlprune.structure.calls import Call, calls_of, from_config, rebuilt, set_weights, weights_of
 from tfdrlprune.structure.folding import fold, fold_cells
 from tfdrlprune.structure.forwarding import IDLE, forwarded, normalisation
 from tfdrlprune.structure.graph import groups_of
-from tfdrlprune.structure.identities import Array
 from tfdrlprune.structure.inlining import inlined
 from tfdrlprune.structure.liveness import facts_of
 from tfdrlprune.structure.probe import given_inputs

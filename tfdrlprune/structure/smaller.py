@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from tfdrlprune.specs import Array
 from tfdrlprune.structure.calls import from_config, rebuilt, set_weights, weights_of
 from tfdrlprune.structure.graph import Graph
-from tfdrlprune.structure.identities import Array
 from tfdrlprune.structure.liveness import Use
 from tfdrlprune.structure.proof import Cut
 from tfdrlprune.structure.rules import rule_of

@@ -7,8 +7,9 @@ from typing import Any
 
 from tfdrlprune._tf import tf
 
+from tfdrlprune.specs import Array
 from tfdrlprune.structure.calls import shape_of
-from tfdrlprune.structure.identities import Array, Identities
+from tfdrlprune.structure.identities import Identities
 
 
 def states_of(model: Any, states: Mapping[str, str] | None) -> dict[str, str]:

@@ -9,12 +9,12 @@ from typing import Any
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
-from numpy.typing import NDArray
 from tf_agents.agents import tf_agent
 from tf_agents.agents.categorical_dqn import categorical_dqn_agent
 from tf_agents.agents.dqn import dqn_agent
 
 from tfdrlprune.agents.internals.states import check_resets
+from tfdrlprune.specs import Array
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class QLearning:
     epsilon: float | Callable[[], float] | None
     num_actions: int
     recurrent: bool
-    support: NDArray[Any] | None = None
+    support: Array | None = None
 
 
 def q_learning(agent: tf_agent.TFAgent) -> QLearning | None:

@@ -8,7 +8,6 @@ from typing import Any
 from tfdrlprune._tf import tf
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.agents.compiled import CompiledLoop
 from tfdrlprune.compression.actor import Actor
@@ -18,8 +17,7 @@ from tfdrlprune.compression.states import States
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.gradients import Record, instead_of_steps
 from tfdrlprune.pruning.pruner import Pruner
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 # Answers are asked for in parts: a teacher's activations on all states at once would not fit.
 _ASKED_AT_ONCE = 4_096

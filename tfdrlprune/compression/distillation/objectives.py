@@ -12,7 +12,6 @@ from typing import Any
 from tfdrlprune._tf import tf
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.choices import Choices
 from tfdrlprune.observations import bounds
@@ -20,8 +19,7 @@ from tfdrlprune.policies.form import Policy
 from tfdrlprune.policies.score_rows import centred, logit_rows
 from tfdrlprune.recipe.checks import check_choice
 from tfdrlprune.recipe.teaching import CONTINUOUS_LOSSES, DISCRETE_LOSSES
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 # A dimension of the action that the teacher hardly moves is not to outweigh the others.
 _LEAST_SPREAD = 0.01

@@ -14,21 +14,20 @@ from typing import Any
 from tfdrlprune._tf import tf
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.compression.actor import Actor
 from tfdrlprune.compression.distillation.lesson import Lesson
 from tfdrlprune.compression.distillation.rehearsed import FRESH, coverage_of
 from tfdrlprune.compression.states import States
-from tfdrlprune.compression.trials import Stage
+from tfdrlprune.compression.trials import Environments
 from tfdrlprune.evidence.coverage import Coverage
 from tfdrlprune.evidence.rollouts import seeds_for
 from tfdrlprune.observations import as_batch
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.pruner import Pruner
 from tfdrlprune.simulation import Environment
+from tfdrlprune.specs import Array
 
-Array = NDArray[Any]
 Progress = Callable[[int, int, str], None]
 
 # So many of the best rounds and students play again, up to so many times the selection episodes:
@@ -123,7 +122,7 @@ def _teach_in_environment(
     with contextlib.ExitStack() as stack:
         states = States(env, settings.num_envs, lesson.generator)
         stack.enter_context(contextlib.closing(states))
-        judges = stack.enter_context(contextlib.closing(Stage(env)))
+        judges = stack.enter_context(contextlib.closing(Environments(env)))
         lesson.collect(states, [Actor(lesson.teacher)], steps, 0.0)
         enough = (
             float(judges.play(Actor(lesson.teacher), seeds).scores().mean())

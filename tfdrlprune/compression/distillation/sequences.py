@@ -8,13 +8,11 @@ from typing import Any
 from tfdrlprune._tf import tf
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfdrlprune.compression.actor import Actor
 from tfdrlprune.compression.distillation.lesson import Lesson
 from tfdrlprune.compression.states import States
-
-Array = NDArray[Any]
+from tfdrlprune.specs import Array
 
 # Steps of a sequence, through which gradients go back.
 LENGTH = 32

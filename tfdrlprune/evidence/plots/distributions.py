@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfdrlprune.evidence import drawing, table
-from tfdrlprune.evidence.drawing import INK, MUTED
+from tfdrlprune.evidence.drawing import MUTED
 from tfdrlprune.evidence.plots import scales
-from tfdrlprune.evidence.plots.plot import Look, Plot, axis, layout, look, variable
+from tfdrlprune.evidence.plots.plot import Look, Plot, axis, frame, layout, look, variable
 from tfdrlprune.evidence.stage import StageRow
 from tfdrlprune.specs import Array
 
@@ -68,7 +68,7 @@ def _spread(samples: list[_Sample]) -> Plot:
     xs, ys = scales.of_returns(edges.tolist()), scales.of_sizes([top])
     figure = drawing.figure(4.8, 3.0)
     axes = figure.add_subplot()
-    _frame(axes, xs, ys, "return of an episode", "share of episodes")
+    frame(axes, xs, ys, "return of an episode", "share of episodes")
     axes.set_yticks(ys.ticks, [f"{tick:.0%}" for tick in ys.ticks])
     data: list[dict[str, Any]] = []
     for each in samples:
@@ -113,7 +113,7 @@ def _paired(dense: _Sample, final: _Sample) -> Plot:
     labels = f"return of {table.title(dense.name)}", f"return of {final_name}"
     figure = drawing.figure(4.8, 3.0)
     axes = figure.add_subplot()
-    _frame(axes, scale, scale, *labels)
+    frame(axes, scale, scale, *labels)
     ends = [scale.low, scale.high]
     axes.plot(ends, ends, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
     colour = final.look.colour
@@ -144,13 +144,3 @@ def _paired(dense: _Sample, final: _Sample) -> Plot:
     }
     svg = drawing.svg(figure, f"Returns of {final_name} and dense on the same seeds", "paired")
     return Plot("paired", "Seed by seed", svg, spec, note)
-
-
-def _frame(axes: Any, xs: scales.Scale, ys: scales.Scale, across: str, up: str) -> None:
-    drawing.style(axes)
-    axes.set_xlim(xs.low, xs.high)
-    axes.set_ylim(ys.low, ys.high)
-    axes.set_xticks(xs.ticks, xs.labels)
-    axes.set_yticks(ys.ticks, ys.labels)
-    axes.set_xlabel(across.replace("$", r"\$"), color=INK, fontsize=9)
-    axes.set_ylabel(up.replace("$", r"\$"), color=INK, fontsize=9)

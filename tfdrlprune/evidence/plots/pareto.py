@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tfdrlprune.evidence import drawing, table
-from tfdrlprune.evidence.drawing import INK, MUTED
+from tfdrlprune.evidence.drawing import MUTED
 from tfdrlprune.evidence.plots import labels, scales
 from tfdrlprune.evidence.plots.labels import Offset
 from tfdrlprune.evidence.plots.pareto_spec import spec
-from tfdrlprune.evidence.plots.plot import Plot
+from tfdrlprune.evidence.plots.plot import Plot, frame, plain
 from tfdrlprune.evidence.plots.scene import RETURN_LABEL, Scene, allowed, interval, mean
 from tfdrlprune.evidence.stage import StageRow
 from tfdrlprune.evidence.tried import Tried
@@ -76,7 +76,9 @@ def _plot(
 
 def _draw(axes: Any, scene: Scene) -> list[Offset]:
     """Draws the plot, and returns where names stand."""
-    _frame(axes, scene)
+    frame(axes, scene.xs, scene.ys, scene.cost_label, RETURN_LABEL)
+    if (margin := allowed(scene.report)) is not None:
+        _draw_margin(axes, *margin)
     axes.plot(*scene.frontier, color=MUTED, linewidth=1.2, alpha=0.75, zorder=1)
     for (x, y), each in zip(scene.others, scene.tried, strict=True):
         for size in (4.5, 9) if each.chosen else (4.5,):
@@ -92,8 +94,7 @@ def _draw(axes: Any, scene: Scene) -> list[Offset]:
             linewidth=1.4,
             zorder=3,
         )
-    # A dollar would begin mathematics.
-    names = [table.title(row.name).replace("$", r"\$") for row in scene.rows]
+    names = [plain(table.title(row.name)) for row in scene.rows]
     # On a phone Plotly's letters are larger beside the plot than these, so they get more room.
     offsets = labels.place(axes, names, scene.points, intervals, scene.frontier, fontsize=15)
     for name, row, point, offset in zip(names, scene.rows, scene.points, offsets, strict=True):
@@ -109,21 +110,6 @@ def _draw(axes: Any, scene: Scene) -> list[Offset]:
             fontweight="bold" if row.name == scene.report.final else "normal",
         )
     return offsets
-
-
-def _frame(axes: Any, scene: Scene) -> None:
-    xs, ys = scene.xs, scene.ys
-    drawing.style(axes)
-    axes.set_xscale("log" if xs.log else "linear")
-    axes.set_xlim(xs.low, xs.high)
-    axes.set_ylim(ys.low, ys.high)
-    axes.set_xticks(xs.ticks, xs.labels)
-    axes.set_xticks([], minor=True)
-    axes.set_yticks(ys.ticks, ys.labels)
-    axes.set_xlabel(scene.cost_label, color=INK, fontsize=9)
-    axes.set_ylabel(RETURN_LABEL, color=INK, fontsize=9)
-    if (margin := allowed(scene.report)) is not None:
-        _draw_margin(axes, *margin)
 
 
 def _draw_margin(axes: Any, height: float, text: str) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tfdrlprune.evidence import drawing
 from tfdrlprune.evidence.drawing import ACCENT, COLOURS, INK, LINE, MUTED, OPEN
-from tfdrlprune.evidence.stage import StageRow
+from tfdrlprune.evidence.plots.scales import Scale
+from tfdrlprune.evidence.stage import SMALL_DENSE, StageRow
 
 # matplotlib's markers, and Plotly's of the same shape.
 SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond"}
@@ -68,12 +70,38 @@ def look(row: StageRow, baseline: StageRow, final: StageRow) -> Look:
         return Look(ACCENT, "s")
     if row.name == baseline.name:
         return Look(INK, "o")
-    return Look(OPEN, "^") if row.name == "small_dense" else Look(MUTED, "D")
+    return Look(OPEN, "^") if row.name == SMALL_DENSE else Look(MUTED, "D")
 
 
 def variable(colour: str, opacity: float | None = None) -> str:
     """Returns a colour of `drawing` as a spec has it."""
     return COLOURS[colour] + ("" if opacity is None else f"/{opacity:g}")
+
+
+def frame(axes: Any, xs: Scale, ys: Scale, across: str, up: str) -> None:
+    """Draws scales and titles around what is drawn.
+
+    Args:
+        axes: of a figure.
+        xs: scale across.
+        ys: scale upwards.
+        across: title of the first.
+        up: of the second.
+    """
+    drawing.style(axes)
+    axes.set_xscale("log" if xs.log else "linear")
+    axes.set_xlim(xs.low, xs.high)
+    axes.set_ylim(ys.low, ys.high)
+    axes.set_xticks(xs.ticks, xs.labels)
+    axes.set_xticks([], minor=True)
+    axes.set_yticks(ys.ticks, ys.labels)
+    axes.set_xlabel(plain(across), color=INK, fontsize=9)
+    axes.set_ylabel(plain(up), color=INK, fontsize=9)
+
+
+def plain(text: str) -> str:
+    """Returns a text as matplotlib shows it letter by letter: a dollar would begin mathematics."""
+    return text.replace("$", r"\$")
 
 
 def axis(title: str, bounds: Sequence[float], **more: Any) -> dict[str, Any]:

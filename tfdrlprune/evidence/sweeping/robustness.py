@@ -67,9 +67,7 @@ def sweep(  # noqa: PLR0913  a call names what it sets
     chosen = default_sweeps(env) if sweeps is None else tuple(sweeps)
     _check(candidates, episodes, confidence, worst)
     check_sweeps(chosen, env, seed)
-    stage = _Stage(
-        {BASELINE: baseline, **candidates}, seeds_for("judging", seed, episodes), progress
-    )
+    cast = _Cast({BASELINE: baseline, **candidates}, seeds_for("judging", seed, episodes), progress)
     std = None
     if any(each.name == "noise" for each in chosen):
         std = feature_std(
@@ -77,12 +75,12 @@ def sweep(  # noqa: PLR0913  a call names what it sets
                 baseline, env, episodes=_RECORDED_EPISODES, max_count=_VISITED, seed=seed
             )
         )
-    plain = stage.play(env)
+    plain = cast.play(env)
     tables = [
         {
             level: plain
             if level == each.undisturbed
-            else stage.play(disturbed(env, each.name, level, std))
+            else cast.play(disturbed(env, each.name, level, std))
             for level in each.levels
         }
         for each in chosen
@@ -110,7 +108,7 @@ def planned_episodes(sweeps: Sequence[Sweep], candidates: int, episodes: int) ->
 _Table = dict[str, Episodes]
 
 
-class _Stage:
+class _Cast:
     """All policies, played one after the other on the same seeds; counts the episodes."""
 
     def __init__(

@@ -8,12 +8,10 @@ from typing import Any
 from tfdrlprune._tf import tf
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tfdrlprune.specs import Array
 from tfdrlprune.structure.calls import Call, shape_of
 from tfdrlprune.structure.identities import Identities
-
-Array = NDArray[Any]
 
 # Of one number at a time, so that a unit's output does not depend on the others'.
 _ALONE = {

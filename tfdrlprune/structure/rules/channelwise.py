@@ -8,10 +8,10 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 
+from tfdrlprune.specs import Array
 from tfdrlprune.structure.calls import Call, array_of
 from tfdrlprune.structure.identities import Identities
 from tfdrlprune.structure.rules.base import (
-    Array,
     Read,
     Rule,
     channels_first,

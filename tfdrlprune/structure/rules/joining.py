@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfdrlprune.specs import Array
 from tfdrlprune.structure.calls import Call, shape_of
 from tfdrlprune.structure.identities import Identities
-from tfdrlprune.structure.rules.base import Array, Read, Rule, known
+from tfdrlprune.structure.rules.base import Read, Rule, known
 
 
 class Concatenate(Rule):

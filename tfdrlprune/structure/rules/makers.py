@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from tfdrlprune.specs import Array
 from tfdrlprune.structure.calls import Call, array_of
 from tfdrlprune.structure.identities import Identities
 from tfdrlprune.structure.rules.base import (
-    Array,
     Read,
     Rule,
     channels_first,

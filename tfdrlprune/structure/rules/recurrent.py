@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from tfdrlprune.specs import Array
 from tfdrlprune.structure.calls import Call, array_of, shape_of
 from tfdrlprune.structure.gated_recurrence import candidate, why_no_zero
 from tfdrlprune.structure.identities import Identities
-from tfdrlprune.structure.rules.base import Array, Read, Rule, mixing_activation, spread
+from tfdrlprune.structure.rules.base import Read, Rule, mixing_activation, spread
 
 
 class Recurrent(Rule):

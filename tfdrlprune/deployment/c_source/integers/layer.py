@@ -215,7 +215,3 @@ def together(found: Quads, tiles: int) -> tuple[Array, Array, Array]:
             )
         starts.append(starts[-1] + count)
     return np.concatenate(values), np.concatenate(offsets), np.array(starts)
-
-
-def _longer(values: Array, count: int) -> Array:
-    return np.pad(values, ((0, count - len(values)), *[(0, 0)] * (values.ndim - 1)))

@@ -1,4 +1,4 @@
-"""What is said of a policy is what was said of its artifact, and what a count gives."""
+"""What a model file is said to hold is what was put into it."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,6 @@ from builders import mlp
 
 from tfdrlprune.deployment import model_file
 from tfdrlprune.deployment.exporter import export
-from tfdrlprune.deployment.inspector import describe
 
 
 def half_empty():
@@ -19,34 +18,21 @@ def half_empty():
     return policy
 
 
-@pytest.mark.parametrize("from_file", [False, True])
-def test_layers_are_counted_one_by_one(tmp_path, from_file):
-    policy = half_empty()
-    export(policy, tmp_path / "a")
-    found = describe(tmp_path / "a" if from_file else policy)
+def test_layers_are_counted_one_by_one(tmp_path):
+    export(half_empty(), tmp_path / "a")
+    found = model_file.operations((tmp_path / "a" / "policy.tflite").read_bytes())
+    assert [op.kind for op in found] == ["FULLY_CONNECTED"] * 3 + ["ARG_MAX"]
     rows = [
-        [layer[key] for key in ("name", "kernel_shape", "parameters", "nonzero", "sparsity")]
-        for layer in found["layers"]
+        [op.layer, op.kernel.shape, op.kernel.size + op.bias.size, int((op.kernel == 0).sum())]
+        for op in found
+        if op.kernel is not None
     ]
     assert rows == [
-        ["hidden_0", [16, 4], 80, 80, 0.0],
-        ["hidden_1", [8, 16], 136, 136 - 64 - 2, 0.5],
-        ["outputs", [3, 8], 27, 27, 0.0],
+        ["hidden_0", (16, 4), 80, 0],
+        ["hidden_1", (8, 16), 136, 64],
+        ["outputs", (3, 8), 27, 0],
     ]
-    assert found["parameters"] == 80 + 136 + 27
-    assert found["nonzero"] == found["parameters"] - 66
-    assert found["sparsity"] == 64 / (64 + 128 + 24)
-    assert found["kind"] == ("artifact" if from_file else "policy")
-
-
-def test_an_artifact_tells_its_bytes_and_operations(tmp_path):
-    export(mlp(), tmp_path / "a", dense_parameters=999, verdict={"verdict": "PASS"})
-    found = describe(tmp_path / "a")
-    size = (tmp_path / "a" / "policy.tflite").stat().st_size
-    assert found["size_bytes"]["policy.tflite"] == size
-    assert found["operations"] == ["FULLY_CONNECTED"] * 3 + ["ARG_MAX"]
-    assert found["dense_parameters"] == 999
-    assert found["verdict"] == {"verdict": "PASS"}
+    assert model_file.parameter_counts(found) == (80 + 136 + 27, 80 + 136 + 27 - 64 - 2)
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16", "dynamic", "int8", "int16x8"])
