@@ -15,6 +15,7 @@ from test_artifact import MANIFEST
 import tfdrlprune as tp
 from tfdrlprune.cli.app import app
 from tfdrlprune.compression.bench import Judging
+from tfdrlprune.deployment import artifact
 from tfdrlprune.evidence.coverage import Coverage
 from tfdrlprune.evidence.evaluation import evaluate
 from tfdrlprune.evidence.report import ARRAYS_FILE
@@ -79,6 +80,7 @@ def test_choices_of_a_recipe_are_those_of_the_tables():
     firsts = [row[0].strip("`") for row in rows("docs/compression.md", "`distil_loss`")]
     assert firsts == losses == [*DISCRETE_LOSSES, *CONTINUOUS_LOSSES]
     assert names("docs/artifact.md", "`precision`") == list(PRECISIONS)
+    assert artifact.PRECISIONS == PRECISIONS  # in two places, as a robot needs no recipe
 
 
 def test_schedules_of_the_table_take_what_it_says():
