@@ -34,7 +34,8 @@ def make(env: Environment) -> gym.Env[Any, Any]:
     if isinstance(env, str):
         _load_simulator(env)
         with _mujoco.said_once():
-            return _guarded(env, lambda: gym.make(env))
+            registered: gym.Env[Any, Any] = _guarded(env, lambda: gym.make(env))
+            return registered
     if not callable(env) or isinstance(env, VectorEnv):
         raise TypeError(
             "An environment is given as a registered id, a function without arguments that makes "
