@@ -25,7 +25,8 @@ class Rise:
 
         final + (initial - final) * (1 - p) ** power,
 
-    where p in [0, 1) is the share of the part that is over; from ``end_step`` on it is ``final``.
+    where p in [0, 1) is the share of the part that is over; before ``begin_step`` it is
+    ``initial``, from ``end_step`` on ``final``.
 
     Attributes:
         initial_sparsity: at ``begin_step``, and where each further cycle begins.
@@ -77,9 +78,11 @@ class Rise:
         """Returns the sparsity at an optimizer step."""
         if step >= self.end_step:
             return self.final_sparsity
+        if step < self.begin_step:
+            return self.initial_sparsity
         length = self.end_step - self.begin_step
         # In whole numbers, so that a cycle begins exactly where it should.
-        over = max(step - self.begin_step, 0) * self.cycles % length / length
+        over = (step - self.begin_step) * self.cycles % length / length
         span = self.initial_sparsity - self.final_sparsity
         return self.final_sparsity + span * (1.0 - over) ** self.power
 
