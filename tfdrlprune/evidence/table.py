@@ -83,7 +83,7 @@ class Table:
         table = empty()
         table.add_column(self._names[0], no_wrap=True)
         for line in self._lines:
-            table.add_column(line[0], justify="right", no_wrap=True)
+            table.add_column(plain_cell(line[0]), justify="right", no_wrap=True)
         for index, name in enumerate(self._names[1:], start=1):
             # The interval goes below its mean.
             table.add_row(
