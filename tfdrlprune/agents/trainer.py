@@ -24,6 +24,7 @@ from tfdrlprune.agents.spaces import action_nest
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.gradients import Record
 from tfdrlprune.pruning.models import Followed
+from tfdrlprune.recipe.checks import check_count
 from tfdrlprune.simulation import Environment
 from tfdrlprune.specs import ArraySpec
 
@@ -114,8 +115,7 @@ class AgentTrainer(tf.keras.Model):
                 positive, a callback would save what cannot be saved, or a return-gated schedule has
                 no evaluation before it.
         """
-        if epochs < 1:
-            raise ValueError(f"epochs is at least 1. Received: epochs={epochs}.")
+        check_count("epochs", epochs)
         callbacks = list(callbacks or ())
         refuse_full_models(callbacks)
         refuse_gates_without_returns(callbacks)

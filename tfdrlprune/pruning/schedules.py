@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from tfdrlprune.recipe import Recipe, check_sparsity
-from tfdrlprune.recipe.checks import check_number, check_share
+from tfdrlprune.recipe.checks import check_count, check_number, check_share
 
 __all__ = ["ReturnGated", "Rise", "cubic", "cyclical", "from_recipe", "linear", "one_shot"]
 
@@ -61,16 +61,15 @@ class Rise:
             check_number(name, getattr(self, name))
         check_sparsity(self.initial_sparsity, "the schedule's beginning")
         check_sparsity(self.final_sparsity, "the schedule's end")
-        for name in ("begin_step", "end_step", "frequency", "cycles"):
+        for name in ("begin_step", "end_step"):
             check_number(name, getattr(self, name), whole=True)
         if not 0 <= self.begin_step <= self.end_step:
             raise ValueError(
                 "A schedule has 0 <= begin_step <= end_step. "
                 f"Received: begin_step={self.begin_step}, end_step={self.end_step}."
             )
-        for name in ("cycles", "frequency"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is at least 1. Received: {name}={getattr(self, name)}.")
+        for name in ("frequency", "cycles"):
+            check_count(name, getattr(self, name))
         if not 0.0 < self.power < math.inf:
             raise ValueError(f"power is a finite number above 0. Received: power={self.power!r}.")
 
