@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tfdrlprune.evidence import nested
 from tfdrlprune.evidence.episodes import Episodes
+from tfdrlprune.recipe.checks import check_count
 from tfdrlprune.simulation import Environment, make
 
 __all__ = [
@@ -92,8 +93,7 @@ def roll_out(
         >>> len(episodes), float(episodes.returns.max()) < 20
         (2, True)
     """
-    if max_steps < 1:
-        raise ValueError(f"max_steps is at least 1. Received: max_steps={max_steps}.")
+    check_count("max_steps", max_steps)
     rows: list[tuple[int, float, int, str, str]] = []
     with _Source(env) as source:
         for seed in seeds:
@@ -122,8 +122,9 @@ def random_return(env: Environment, *, episodes: int = 100, seed: int = 0) -> fl
         seed: of the episodes and of the actions.
 
     Raises:
-        ValueError: every episode failed.
+        ValueError: every episode failed; ``episodes`` is below 1.
     """
+    check_count("episodes", episodes)
     with _Source(env) as source:
         source.env.action_space.seed(seed)
         played = roll_out(
@@ -171,7 +172,7 @@ def record_observations(
         The observations in the order they were met, nested as one is, each leaf [count, ...].
 
     Raises:
-        ValueError: the environment gave no observation that is finite.
+        ValueError: the environment gave no observation that is finite; a count is below 1.
 
     Example:
         >>> import tfdrlprune as tp
@@ -179,6 +180,8 @@ def record_observations(
         >>> record_observations(policy, "CartPole-v1", episodes=2, max_count=10).shape
         (10, 4)
     """
+    check_count("episodes", episodes)
+    check_count("max_count", max_count)
     reservoir = _Reservoir(max_count, np.random.default_rng(seed))
     with _Source(env) as source:
         for episode_seed in seeds_for("calibration", seed, episodes):
