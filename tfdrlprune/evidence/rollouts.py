@@ -257,7 +257,7 @@ def _play(
     try:
         observation, _ = env.reset(seed=seed)
     except Exception as error:
-        return total, 0, "error", _reason(error)
+        return total, 0, "error", reason_of(error)
     if not nested.finite(observation):
         return total, 0, "nan", "the first observation is not finite"
     for length in range(1, limit + 1):
@@ -266,7 +266,7 @@ def _play(
         try:
             observation, reward, terminated, truncated, _ = env.step(action)
         except Exception as error:
-            return total, length, "error", _reason(error)
+            return total, length, "error", reason_of(error)
         # Before the end is looked at: a simulator that blew up often says "terminated" too.
         if not (math.isfinite(reward) and nested.finite(observation)):
             what = f"reward {reward}" if not math.isfinite(reward) else "an observation not finite"
@@ -283,5 +283,6 @@ def _plain(action: Any) -> Any:
     return array[()] if array.ndim == 0 else array
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Returns an exception as the reason of an episode that failed, in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
