@@ -98,6 +98,11 @@ def greedy(agent: Any, observations: Any) -> Any:
     return np.asarray(agent.policy.action(step).action)
 
 
+def vectors(count: int = 200, seed: int = 5) -> Any:
+    """Returns observations of `VECTOR`, [count, 4], also beyond its bounds."""
+    return np.random.default_rng(seed).normal(size=(count, 4)).astype(np.float32) * 2
+
+
 def mlp(
     head: Head | None = None,
     action: ArraySpec | None = None,

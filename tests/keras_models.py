@@ -37,6 +37,20 @@ def batch_of(model: Any, count: int = 20) -> Any:
     return np.random.default_rng(7).normal(size=(count, *shape)).astype(np.float32)
 
 
+def masked(model: Any, name: str, unit: int, gates: int = 1) -> Any:
+    """Returns a batch, and a model's outputs on it with a unit of a layer closed by hand."""
+    layer = model.get_layer(name)
+    before = layer.get_weights()
+    after = [weight.copy() for weight in before]
+    for weight in after:
+        weight[..., unit :: weight.shape[-1] // gates] = 0
+    layer.set_weights(after)
+    batch = batch_of(model)
+    outputs = model(batch).numpy()
+    layer.set_weights(before)
+    return batch, outputs
+
+
 ACTIVATIONS = st.sampled_from(["relu", "tanh", "sigmoid", "linear", "elu", "softplus"])
 
 

@@ -5,17 +5,15 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401  must come before its 
 
 import numpy as np
 import pytest
-from builders import CHOICE, FORCE, VECTOR, Scale, dqn, greedy, ppo, randomize
+from builders import CHOICE, FORCE, VECTOR, Scale, dqn, greedy, ppo, randomize, vectors
 
 # isort: split
 import tensorflow_probability as tfp
 from tf_agents.agents.categorical_dqn import categorical_dqn_agent
 from tf_agents.agents.ddpg import actor_network
-from tf_agents.agents.dqn import dqn_agent
 from tf_agents.networks import (
     actor_distribution_network,
     categorical_q_network,
-    encoding_network,
     normal_projection_network,
     q_network,
     sequential,
@@ -25,18 +23,15 @@ from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import time_step as ts
 
 from tfdrlprune import policies
-from tfdrlprune.policies import proof
 from tfdrlprune.specs import ArraySpec, Head
 
 IMAGE = tensor_spec.BoundedTensorSpec((12, 10, 2), tf.uint8, 0, 255)
+
+
 NESTED = {
     "camera": IMAGE,
     "body": (tensor_spec.TensorSpec((3,), tf.float32), tensor_spec.TensorSpec((), tf.float32)),
 }
-
-
-def vectors(count=200, seed=5):
-    return np.random.default_rng(seed).normal(size=(count, 4)).astype(np.float32) * 2
 
 
 def nested(count=40, seed=5):
@@ -106,11 +101,6 @@ def test_the_environments_own_numbers_come_out():
     np.testing.assert_array_equal(actions, greedy(agent, vectors()) + 10)
 
 
-def test_an_action_spec_of_another_size_is_refused():
-    with pytest.raises(ValueError, match="does not fit the agent's"):
-        policies.from_agent(dqn(), action=ArraySpec("action", (), "int64", 0, 3))
-
-
 def test_ppo_with_its_normaliser_becomes_its_squashed_mean():
     agent = ppo()
     seen = np.random.default_rng(0).normal(size=(500, 4)) * [1e-3, 1, 30, 5] + [0, 5, -80, 1000]
@@ -169,16 +159,6 @@ def test_a_sequential_actor_that_ends_in_code_is_proved_by_its_mode(squashed):
     policy = policies.from_agent(agent)
     assert policy.head == (Head("tanh", 2.0, (0.0, 1.0)) if squashed else Head("affine"))
     np.testing.assert_allclose(policy(vectors()), greedy(agent, vectors()), atol=1e-5)
-
-
-def test_code_at_the_end_that_does_something_else_is_found_out():
-    def backwards(outputs):
-        return tfp.distributions.Categorical(logits=-outputs, dtype=tf.int64)
-
-    layers = [tf.keras.layers.Dense(8, "tanh"), tf.keras.layers.Dense(3)]
-    actor = sequential.Sequential([*layers, tf.keras.layers.Lambda(backwards)], input_spec=VECTOR)
-    with pytest.raises(ValueError, match=r"acts differently: \d+ of 256 actions"):
-        policies.from_agent(ppo(actor=actor, action=CHOICE, fc_layer_params=(8,)))
 
 
 def test_a_categorical_q_network_becomes_the_argmax_of_its_means():
@@ -286,118 +266,3 @@ def test_a_network_alone_becomes_a_policy():
     )
     mode = actor(tf.constant(vectors()), tf.ones(200, tf.int32), ())[0].mode()
     np.testing.assert_allclose(policy(vectors()), mode, atol=1e-5)
-
-
-class Doubled(q_network.QNetwork):
-    """Looks like a QNetwork, and is not."""
-
-    def call(self, observation, step_type=None, network_state=(), training=False):
-        value, state = super().call(observation, step_type, network_state, training)
-        return -value, state
-
-
-def test_a_network_that_is_not_what_it_looks_like_is_found_out():
-    with pytest.raises(ValueError, match=r"acts differently: \d+ of 256 actions, by a score of"):
-        policies.from_agent(dqn(Doubled(VECTOR, CHOICE, fc_layer_params=(8,))))
-
-
-def test_the_proof_says_how_far_off_a_continuous_policy_is():
-    policy = policies.from_agent(ppo(normalize=False))
-    actions = policy(vectors()).astype(np.float64)
-    row = np.argmin(np.abs(actions[:, 0]))  # within (-1, 1), where relative is absolute
-    actions[row, 0] += 0.5
-    with pytest.raises(ValueError, match=r"it acts differently: off by up to 0\.5 .* on 1 of 200"):
-        proof.prove(policy, actions, [vectors()], "it")
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (
-            lambda: dqn(
-                sequential.Sequential(
-                    [
-                        tf.keras.layers.Lambda(lambda x: x, name="mine"),
-                        tf.keras.layers.Dense(3),
-                    ],
-                    input_spec=VECTOR,
-                )
-            ),
-            r"'mine' \(Lambda\) cannot be rebuilt.*holds code",
-        ),
-        (
-            lambda: dqn(
-                q_network.QNetwork(
-                    VECTOR,
-                    CHOICE,
-                    fc_layer_params=(4,),
-                    dropout_layer_params=[{"rate": 0.5, "permanent": True}],
-                )
-            ),
-            "acts at random",
-        ),
-        (
-            lambda: dqn(
-                q_network.QNetwork(
-                    VECTOR, CHOICE, fc_layer_params=(4,), activation_fn=lambda x: x * 2
-                )
-            ),
-            r"\(Dense\) cannot be rebuilt",
-        ),
-        (
-            lambda: ppo(
-                actor=actor_distribution_network.ActorDistributionNetwork(
-                    VECTOR,
-                    FORCE,
-                    fc_layer_params=(4,),
-                    continuous_projection_net=lambda spec: (
-                        normal_projection_network.NormalProjectionNetwork(
-                            spec, mean_transform=lambda mean, _: mean * 2
-                        )
-                    ),
-                )
-            ),
-            "mean transforms",
-        ),
-        (tf.keras.Sequential, "Received: Sequential"),
-    ],
-)
-def test_what_cannot_be_rebuilt_is_named(make, message):
-    with pytest.raises(ValueError, match=message):
-        policies.from_agent(make())
-
-
-def test_masks_of_allowed_actions_are_refused():
-    spec = {"state": VECTOR, "mask": tensor_spec.BoundedTensorSpec((3,), tf.int32, 0, 1)}
-    agent = dqn_agent.DqnAgent(
-        ts.time_step_spec(spec),
-        CHOICE,
-        q_network.QNetwork(VECTOR, CHOICE, fc_layer_params=(4,)),
-        tf.keras.optimizers.Adam(1e-3),
-        observation_and_action_constraint_splitter=lambda o: (o["state"], o["mask"]),
-        train_step_counter=tf.Variable(0, dtype=tf.int64),
-    )
-    with pytest.raises(ValueError, match="mask of allowed actions"):
-        policies.from_agent(agent)
-
-
-def test_the_private_names_of_tf_agents_are_where_they_were():
-    agent = dqn()
-    assert agent.policy.wrapped_policy._q_network is agent._q_network
-    encoder = agent._q_network._encoder
-    assert isinstance(encoder, encoding_network.EncodingNetwork)
-    assert encoder._flat_preprocessing_layers is None
-    assert encoder._preprocessing_combiner is None
-    assert encoder._preprocessing_nest is None
-    assert [type(layer).__name__ for layer in encoder._postprocessing_layers] == [
-        "Flatten",
-        "Dense",
-        "Dense",
-    ]
-    assert agent._q_network._q_value_layer.units == 3
-    actor = ppo().policy.wrapped_policy
-    assert actor._observation_normalizer._get_mean_var_estimates()
-    projection = actor._actor_network._projection_networks
-    assert projection._mean_transform is normal_projection_network.tanh_squash_to_spec
-    assert projection._scale_distribution is False
-    assert projection._means_projection_layer.units == 2

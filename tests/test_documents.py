@@ -15,7 +15,10 @@ from test_artifact import MANIFEST
 import tfdrlprune as tp
 from tfdrlprune.cli.app import app
 from tfdrlprune.compression.bench import Judging
+from tfdrlprune.deployment import artifact
+from tfdrlprune.evidence.bounding.interval_results import Bounds, DifferenceBounds
 from tfdrlprune.evidence.coverage import Coverage
+from tfdrlprune.evidence.diagnostics import Deviation, Diagnostics, Flips
 from tfdrlprune.evidence.evaluation import evaluate
 from tfdrlprune.evidence.report import ARRAYS_FILE
 from tfdrlprune.evidence.statistics import summarize
@@ -79,6 +82,7 @@ def test_choices_of_a_recipe_are_those_of_the_tables():
     firsts = [row[0].strip("`") for row in rows("docs/compression.md", "`distil_loss`")]
     assert firsts == losses == [*DISCRETE_LOSSES, *CONTINUOUS_LOSSES]
     assert names("docs/artifact.md", "`precision`") == list(PRECISIONS)
+    assert artifact.PRECISIONS == PRECISIONS  # in two places, as a robot needs no recipe
 
 
 def test_schedules_of_the_table_take_what_it_says():
@@ -176,3 +180,14 @@ def test_options_have_the_defaults_of_the_same_choices_in_python(command, needed
         given = inspect.signature(evaluate).parameters
         python |= {n: given[n].default for n in ("episodes", "until_decided", "workers", "seed")}
     assert {name: shown[name] for name in python} == python
+
+
+def test_the_keys_of_diagnostics_are_on_their_page():
+    text = (ROOT / "docs/diagnostics.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`\.?([\w.]+)`", text))
+    for prefix, kind in (
+        *(("", Diagnostics), ("flips.", Flips), ("deviation.", Deviation), ("", Coverage)),
+        *(("", Bounds), ("", DifferenceBounds)),
+    ):
+        for each in dataclasses.fields(kind):
+            assert {f"{prefix}{each.name}", each.name} & told, f"{kind.__name__}.{each.name}"

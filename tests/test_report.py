@@ -133,9 +133,14 @@ def test_a_narrow_terminal_gets_one_column_a_stage_and_loses_no_number(width, fi
     assert any(line.startswith(first) for line in text.splitlines())
 
 
-def test_brackets_in_a_name_are_no_markup():
+@pytest.mark.parametrize("width", [250, 80])
+def test_brackets_in_a_name_are_no_markup(width):
     rows = [row("dense", DENSE, beside=None), row("[red]x[/]", DENSE)]
-    assert "[red]x[/]" in str(Report.of(rows, requested="[red]x[/]", env="CartPole-v1", seed=0))
+    out = io.StringIO()
+    Console(file=out, width=width, color_system=None).print(
+        Report.of(rows, requested="[red]x[/]", env="CartPole-v1", seed=0)
+    )
+    assert "[red]x[/]" in out.getvalue()
 
 
 def test_the_page_says_the_verdict_first_and_then_the_numbers(page):

@@ -235,3 +235,22 @@ def test_a_floor_where_every_episode_fails_is_an_error():
     seeds = seeds_for("calibration", 0, 2).tolist()
     with pytest.raises(ValueError, match="Give the floor as a number"):
         random_return(lambda: Counting(dict.fromkeys(seeds, "crash")), episodes=2)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: random_return(Counting, episodes=0), "episodes"),
+        (
+            lambda: record_observations(Still(), Counting, episodes=0, max_count=5, seed=0),
+            "episodes",
+        ),
+        (
+            lambda: record_observations(Still(), Counting, episodes=2, max_count=0, seed=0),
+            "max_count",
+        ),
+    ],
+)
+def test_nothing_to_play_or_to_keep_is_refused(call, name):
+    with pytest.raises(ValueError, match=f"{name} is at least 1. Received: {name}=0"):
+        call()

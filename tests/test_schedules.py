@@ -20,7 +20,8 @@ def test_linear_and_cubic_are_tfmots_polynomials(make, power):
 
 def test_one_shot_jumps_at_its_step():
     schedule = schedules.one_shot(0.9, at=50)
-    assert (schedule.begin_step, schedule.end_step, schedule(50)) == (50, 50, 0.9)
+    assert (schedule.begin_step, schedule.end_step) == (50, 50)
+    assert [schedule(step) for step in (0, 49, 50, 51)] == [0.0, 0.0, 0.9, 0.9]
 
 
 def test_cycles_rise_from_the_same_to_the_same_and_the_last_reaches_the_end():

@@ -121,7 +121,7 @@ def test_multiply_adds_are_counted_at_every_place():
         ({"sparsity": 50}, r"in \[0, 1\)\. Received: sparsity=50"),
         ({"share": "erk"}, "share is one of 'layer', 'global', 'latency'"),
         ({"of": "bytes"}, "of is one of 'units', 'parameters'"),
-        ({"multiple": 0}, "multiple is 1 or more"),
+        ({"multiple": 0}, "multiple is at least 1"),
         ({"multiple": 1.5}, "multiple is a whole number"),
         ({"scores": {"hidden_0": np.ones(8)}}, "Scores of hidden_1 are 4 finite numbers.*none"),
         ({"scores": SCORES | {"hidden_1": [1, 2, 3, np.nan]}}, "Scores of hidden_1"),

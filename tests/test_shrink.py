@@ -6,29 +6,12 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 import pytest
-from builders import CHOICE, FORCE, VECTOR, dqn, forward, mlp, ppo
-from keras_models import batch_of, chain, randomized
+from builders import forward, mlp
+from keras_models import batch_of, chain, masked, randomized
 
-from tfdrlprune.policies import from_agent
-from tfdrlprune.policies.dueling import DuelingQNetwork
-from tfdrlprune.structure.graph import groups_of
 from tfdrlprune.structure.shrink import shrink
 
 L = tf.keras.layers
-
-
-def masked(model, name, unit, gates=1):
-    """Returns the outputs of a model with a unit of a layer closed by hand, and puts it back."""
-    layer = model.get_layer(name)
-    before = layer.get_weights()
-    after = [weight.copy() for weight in before]
-    for weight in after:
-        weight[..., unit :: weight.shape[-1] // gates] = 0
-    layer.set_weights(after)
-    batch = batch_of(model)
-    outputs = model(batch).numpy()
-    layer.set_weights(before)
-    return batch, outputs
 
 
 def test_a_dense_network_loses_columns_and_rows_by_hand():
@@ -137,48 +120,6 @@ def test_a_constant_beside_padding_stays_unless_it_is_zero(window, padding, acti
     np.testing.assert_allclose(small.model(batch), wanted, atol=1e-5)
 
 
-@pytest.mark.parametrize(("kind", "gates"), [("LSTM", 4), ("GRU", 3), ("SimpleRNN", 1)])
-@pytest.mark.parametrize("sequences", [True, False])
-def test_a_recurrent_unit_goes_from_every_gate(kind, gates, sequences):
-    layer = getattr(L, kind)(4, return_sequences=sequences, name="r")
-    model = chain(tf.keras.Input((None, 3)), layer, L.Dense(2, name="out"))
-    small = shrink(model, {"r": [1]})
-    assert small.widths == {"r": (4, 3)}
-    assert small.exact
-    batch, wanted = masked(model, "r", 1, gates)
-    np.testing.assert_allclose(small.model(batch), wanted, atol=1e-5)
-    kernel = model.get_layer("r").get_weights()[0].reshape(3, gates, 4)
-    np.testing.assert_array_equal(
-        small.model.get_layer("r").get_weights()[0].reshape(3, gates, 3), kernel[..., [0, 2, 3]]
-    )
-
-
-@pytest.mark.parametrize("kind", ["LSTM", "GRU", "SimpleRNN"])
-def test_a_constant_that_a_recurrent_layer_reads_moves_into_its_bias(kind):
-    model = chain(
-        tf.keras.Input((4, 3)),
-        L.Dense(3, "sigmoid", name="a"),
-        getattr(L, kind)(4, name="r"),
-        L.Dense(2, name="out"),
-    )
-    small = shrink(model, {"a": [2]})
-    assert small.widths == {"a": (3, 2)}
-    batch, wanted = masked(model, "a", 2)
-    np.testing.assert_allclose(small.model(batch), wanted, atol=1e-5)
-
-
-def test_a_recurrent_unit_that_is_not_still_when_closed_stays():
-    # exp(0) is 1, and the state begins at 0.
-    model = chain(
-        tf.keras.Input((4, 3)), L.SimpleRNN(3, "sigmoid", name="r"), L.Dense(2, name="out")
-    )
-    small = shrink(model, {"r": [0]})
-    assert small.widths == {}
-    told = "r: unit 0 stays closed: what it puts out even so is not the same everywhere."
-    assert told in small.messages
-    assert {k: list(v) for k, v in small.kept.items()} == {"r": [0]}
-
-
 def residual():
     inputs = tf.keras.Input((8, 8, 2))
     x = L.Conv2D(6, 3, padding="same", name="stem")(inputs)
@@ -212,19 +153,6 @@ def test_concatenated_and_flattened_filters_go_with_their_pixels():
     )
 
 
-def test_a_reshape_to_steps_gets_its_new_shape():
-    model = chain(
-        tf.keras.Input((3,)),
-        L.Dense(6, name="a"),
-        L.Reshape((2, 3)),
-        L.LSTM(2, name="r"),
-        L.Dense(2, name="out"),
-    )
-    small = shrink(model, {"a": [1]})
-    assert small.widths == {"a": (6, 4)}
-    assert small.model.layers[2].target_shape == (2, 2)
-
-
 def test_a_layer_that_is_called_twice_takes_no_constant():
     inputs = tf.keras.Input((3,))
     a, b = L.Dense(2, "sigmoid", name="a"), L.Dense(2, name="b")
@@ -235,23 +163,6 @@ def test_a_layer_that_is_called_twice_takes_no_constant():
     assert small.widths == {}
     told = "a: unit 0 stays closed: no bias of shared can stand for the constant"
     assert any(message.startswith(told) for message in small.messages)
-
-
-def test_an_encoder_and_a_decoder_share_units_through_the_state():
-    inputs = tf.keras.Input((None, 3))
-    encoded, *state = L.LSTM(4, return_state=True, name="encoder")(inputs)
-    decoded = L.LSTM(4, name="decoder")(inputs, initial_state=state)
-    out = L.Dense(2, name="out")(L.Concatenate()([encoded, decoded]))
-    small = shrink(randomized(tf.keras.Model(inputs, out)), {"encoder": [2]})
-    assert small.widths == {"encoder": (4, 3), "decoder": (4, 3)}
-
-
-def test_a_state_that_is_an_input_keeps_its_units():
-    inputs = [tf.keras.Input((None, 3)), tf.keras.Input((4,), name="state")]
-    hidden, state = L.GRU(4, return_state=True, name="r")(inputs[0], initial_state=inputs[1])
-    model = randomized(tf.keras.Model(inputs, [L.Dense(2, name="out")(hidden), state]))
-    with pytest.raises(ValueError, match="Unit 0 of r cannot go: the model's input state holds"):
-        shrink(model, {"r": [0]})
 
 
 def test_a_sequential_model_and_named_inputs_and_outputs_come_back_as_they_were():
@@ -267,123 +178,3 @@ def test_a_sequential_model_and_named_inputs_and_outputs_come_back_as_they_were(
         "mean": 2,
         "std": 1,
     }
-
-
-def image_dqn():
-    from tf_agents.networks import q_network
-    from tf_agents.specs import tensor_spec
-
-    image = tensor_spec.BoundedTensorSpec((8, 8, 2), tf.float32, 0.0, 1.0, name="observation")
-    convolutions = ((4, 3, 1), (5, 2, 2))
-    return dqn(
-        q_network.QNetwork(image, CHOICE, conv_layer_params=convolutions, fc_layer_params=(6,)),
-        image,
-    )
-
-
-@pytest.mark.parametrize(
-    "agent",
-    [
-        pytest.param(dqn, id="QNetwork"),
-        pytest.param(image_dqn, id="QNetwork of images"),
-        pytest.param(
-            lambda: dqn(DuelingQNetwork(VECTOR, CHOICE, fc_layer_params=(6, 5))), id="dueling"
-        ),
-        pytest.param(lambda: ppo(VECTOR, FORCE), id="ActorDistributionNetwork, normal"),
-        pytest.param(lambda: ppo(VECTOR, CHOICE), id="ActorDistributionNetwork, categorical"),
-    ],
-)
-def test_policies_of_agents_shrink_and_stay_policies(agent):
-    policy = from_agent(agent())
-    graph = groups_of(policy.model)
-    remove = {group.name: [0, 2] for group in graph.groups if group.free.all()}
-    small = shrink(policy.model, remove)
-    units = np.concatenate([graph.group(name).units[[0, 2]] for name in remove])
-    assert small.parameters_after == graph.parameters(units) == small.model.count_params()
-    assert small.exact
-    thinner = policy.replace(model=small.model)  # its checks hold
-    spec = policy.observation_spec
-    batch = np.random.default_rng(0).uniform(-1, 1, (9, *spec.shape)).astype(np.float32)
-    for name, indices in remove.items():
-        for layer in (policy.model.get_layer(each) for each in graph.group(name).layers):
-            weights = layer.get_weights()
-            for weight in weights:
-                weight[..., indices] = 0
-            layer.set_weights(weights)
-    np.testing.assert_allclose(thinner.outputs(batch), policy.outputs(batch), atol=1e-5)
-
-
-def test_a_c51_policy_shrinks_before_the_layer_that_takes_means():
-    from tfdrlprune.policies.scores import ExpectedValue
-
-    model = chain(
-        tf.keras.Input((3,)),
-        L.Dense(6, "relu", name="hidden"),
-        L.Dense(10, name="logits"),
-        ExpectedValue(range(5), name="outputs"),
-    )
-    small = shrink(model, {"hidden": [0]})
-    assert small.widths == {"hidden": (6, 5)}
-    with pytest.raises(ValueError, match="Unit 3 of logits cannot go: outputs reads them, and"):
-        shrink(model, {"logits": [3]})
-
-
-@pytest.mark.parametrize(
-    ("remove", "message"),
-    [
-        ({"hidden_9": [0]}, "Received: 'hidden_9'"),
-        ({"hidden_0": [3]}, r"whole numbers from 0 to 2\. Received: \[3\]"),
-        ({"hidden_0": [-1]}, "whole numbers from 0 to 2"),
-        ({"hidden_0": [0.5]}, "whole numbers from 0 to 2"),
-        ({"hidden_0": 1}, "whole numbers from 0 to 2"),
-        (
-            {"hidden_0": [0, 1, 2]},
-            "One unit of a layer stays at least. Received: all 3 of hidden_0",
-        ),
-        ({"outputs": [0]}, "Unit 0 of outputs cannot go: they are outputs of the model"),
-    ],
-)
-def test_units_that_cannot_go_are_refused_by_name(remove, message):
-    with pytest.raises(ValueError, match=message):
-        shrink(mlp(sizes=(4, 3, 2)).model, remove)
-
-
-@pytest.mark.parametrize(
-    ("observations", "message"),
-    [
-        (np.zeros((2, 5)), r"shaped \(None, 4\).*Received: \(2, 5\)"),
-        (np.zeros((0, 4)), "one sample or more"),
-        ({"other": np.zeros((2, 4))}, r"named as the model's inputs, \['observation'\]"),
-    ],
-)
-def test_observations_that_do_not_fit_are_refused(observations, message):
-    with pytest.raises(ValueError, match=message):
-        shrink(mlp().model, {}, observations)
-
-
-def test_a_difference_is_never_handed_out(monkeypatch):
-    from tfdrlprune.structure import shrink as module
-
-    def wrong(graph, uses, removed, silent):
-        model = module.copied(graph.model)
-        kernel, bias = model.get_layer("outputs").get_weights()
-        model.get_layer("outputs").set_weights([kernel, np.add(bias, [0, 1e-3, 0])])
-        return model
-
-    monkeypatch.setattr(module, "smaller", wrong)
-    with pytest.raises(ValueError, match=r"differs from what it was made of by up to 0\.001"):
-        shrink(mlp().model)
-
-
-def test_a_model_that_gives_nan_is_refused():
-    model = mlp().model
-    model.get_layer("outputs").set_weights([np.full((8, 3), np.nan), np.zeros(3)])
-    with pytest.raises(ValueError, match="gives NaN or infinity"):
-        shrink(model, {"hidden_0": [0]})
-
-
-def test_the_proof_is_on_the_observations_too():
-    model = mlp().model
-    assert shrink(model, {"hidden_0": [0]}, np.ones((1, 4))).deviation < 1e-5
-    with pytest.raises(ValueError, match="gives NaN or infinity"):
-        shrink(model, {"hidden_0": [0]}, np.full((1, 4), 3e38) * [1, -1, 1, -1])

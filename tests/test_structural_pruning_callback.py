@@ -146,9 +146,9 @@ def test_mixed_precision_takes_gates():
         ({"share": "units"}, "share is one of"),
         ({"of": "weights"}, "of is one of"),
         ({"aggregate": "median"}, "aggregate is one of"),
-        ({"least": 0}, "least is 1 or more. Received: least=0"),
-        ({"multiple": 0}, "multiple is 1 or more"),
-        ({"frequency": 0}, "frequency is 1 or more"),
+        ({"least": 0}, "least is at least 1. Received: least=0"),
+        ({"multiple": 0}, "multiple is at least 1"),
+        ({"frequency": 0}, "frequency is at least 1"),
         ({"end_step": 10}, "end_step goes with schedule=None"),
     ],
 )

@@ -61,7 +61,7 @@ def test_what_is_no_schedule_is_refused_with_an_example():
 
 
 def test_a_frequency_below_one_step_is_refused():
-    with pytest.raises(ValueError, match=r"at least 1 step\. Received: 0"):
+    with pytest.raises(ValueError, match=r"frequency is at least 1\. Received: frequency=0"):
         Schedule(lambda step: 0.5, frequency=0)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from tfdrlprune.specs import Array, ArraySpec, Nest, flatten, flatten_like
 
 # Bounds beyond this say "unbounded" in practice: TF-Agents writes infinity as the largest float32.
-_UNBOUNDED = 1e6
+UNBOUNDED = 1e6
 
 
 def as_batch(
@@ -122,7 +122,7 @@ def _sample_leaf(spec: ArraySpec, count: int, generator: np.random.Generator) ->
     if dtype.kind == "b":
         return generator.integers(0, 2, (count, *spec.shape)).astype(bool)
     low, high = bounds(spec)
-    bounded = (np.abs(low) <= _UNBOUNDED) & (np.abs(high) <= _UNBOUNDED)
+    bounded = (np.abs(low) <= UNBOUNDED) & (np.abs(high) <= UNBOUNDED)
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         low, high = np.maximum(low, max(limits.min, -100)), np.minimum(high, min(limits.max, 255))

@@ -12,6 +12,7 @@ import gymnasium as gym
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from tfdrlprune import _mujoco
+from tfdrlprune.recipe.checks import check_count
 
 # What users may name an environment by: a registered id, a zero-argument factory, an object.
 Environment: TypeAlias = "str | Callable[[], gym.Env[Any, Any]] | gym.Env[Any, Any]"
@@ -34,7 +35,8 @@ def make(env: Environment) -> gym.Env[Any, Any]:
     if isinstance(env, str):
         _load_simulator(env)
         with _mujoco.said_once():
-            return _guarded(env, lambda: gym.make(env))
+            registered: gym.Env[Any, Any] = _guarded(env, lambda: gym.make(env))
+            return registered
     if not callable(env) or isinstance(env, VectorEnv):
         raise TypeError(
             "An environment is given as a registered id, a function without arguments that makes "
@@ -61,8 +63,7 @@ def make_vector(env: Environment, num_envs: int) -> VectorEnv[Any, Any, Any]:
         ValueError: as `make`; ``num_envs`` is below 1; several are asked of one object.
         ImportError: as `make`.
     """
-    if num_envs < 1:
-        raise ValueError(f"num_envs is at least 1. Received: num_envs={num_envs}.")
+    check_count("num_envs", num_envs)
     if isinstance(env, gym.Env) and num_envs > 1:
         raise ValueError(
             f"One environment object cannot be stepped as {num_envs} at once. Received: {env}. "

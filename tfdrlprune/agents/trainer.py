@@ -24,6 +24,8 @@ from tfdrlprune.agents.spaces import action_nest
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.gradients import Record
 from tfdrlprune.pruning.models import Followed
+from tfdrlprune.pruning.moments import variables_of
+from tfdrlprune.recipe.checks import check_count
 from tfdrlprune.simulation import Environment
 from tfdrlprune.specs import ArraySpec
 
@@ -114,8 +116,7 @@ class AgentTrainer(tf.keras.Model):
                 positive, a callback would save what cannot be saved, or a return-gated schedule has
                 no evaluation before it.
         """
-        if epochs < 1:
-            raise ValueError(f"epochs is at least 1. Received: epochs={epochs}.")
+        check_count("epochs", epochs)
         callbacks = list(callbacks or ())
         refuse_full_models(callbacks)
         refuse_gates_without_returns(callbacks)
@@ -168,8 +169,8 @@ class AgentTrainer(tf.keras.Model):
 
     def state_variables(self) -> list[tf.Variable]:
         """Returns the agent's variables and its optimizers'."""
-        own = [each.variables for each in self._learner.optimizers]
-        return [*self.agent.variables, *(v for o in own for v in (o() if callable(o) else o))]
+        own = [each for o in self._learner.optimizers for each in variables_of(o)]
+        return [*self.agent.variables, *own]
 
     def record_gradients(self, record: Record, batches: int) -> None:
         """Hands the gradients of the agent's own loss to ``record``, and trains nothing.

@@ -60,16 +60,14 @@ def command(
 
 
 def _show(found: list[dict[str, Any]], hz: float, machine: dict[str, Any]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
+    from tfdrlprune.evidence import table
     from tfdrlprune.evidence.machine import in_words
 
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("artifact")
+    grid = table.empty()
+    grid.add_column("artifact")
     names = ("bytes", "us (p99)", f"us at {hz:g} Hz (p99)", "start-up ms", "memory MB")
     for name in names:
-        table.add_column(name, justify="right")
+        grid.add_column(name, justify="right")
     for each in found:
         hot, paced = each["latency_us"], each["paced_us"]
         cells = (
@@ -80,5 +78,5 @@ def _show(found: list[dict[str, Any]], hz: float, machine: dict[str, Any]) -> No
             f"{each['startup_ms']:.0f}",
             f"{each['rss_bytes'] / 1e6:.0f}",
         )
-        table.add_row(*map(Text, cells))
-    output.show(table, in_words(machine))
+        grid.add_row(*map(table.plain_cell, cells))
+    output.show(grid, in_words(machine))

@@ -138,7 +138,7 @@ def command(
     output.write_json(json_file, result.report.to_dict())
     if logs is not None:
         _log(logs, out, source, env, result)
-    undecided = "" if until_decided else exits.how_to_decide(result.report.judged.gate)
+    undecided = "" if until_decided else gate_options.how_to_decide(result.report.judged.gate)
     output.show(result.report, *filter(None, [undecided]), f"Wrote {out}.")
     return exits.of_verdicts([result.report.verdict])
 

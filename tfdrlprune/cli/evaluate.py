@@ -95,7 +95,7 @@ def command(
     verdicts = {row.name: row.gate for row in rows if row.gate}
     for name, verdict in verdicts.items():
         output.show(f"{name}: {verdict.message}")
-        if not until_decided and (undecided := exits.how_to_decide(verdict)):
+        if not until_decided and (undecided := gate_options.how_to_decide(verdict)):
             output.show(undecided)
     accepted = accepted_in_order({name: each.verdict for name, each in verdicts.items()})
     if len(verdicts) > 1:

@@ -14,6 +14,7 @@ from tfdrlprune.cli.options import Command
 if TYPE_CHECKING:
     from tfdrlprune.evidence.sweeping.sweeps import Sweep
     from tfdrlprune.evidence.terms import Terms
+    from tfdrlprune.evidence.verdict import Verdict
 
 
 class _Fraction(click.FloatRange):
@@ -190,6 +191,18 @@ def build_terms(flags: dict[str, Any], env: str | None, seed: int) -> Terms:
 
         values["floor"] = random_return(env, seed=seed)
     return Terms(**values)
+
+
+def how_to_decide(verdict: Verdict | None) -> str:
+    """Returns the options that a verdict was missing; empty unless more episodes would decide.
+
+    How many more there are to be is an estimate, so twice as many are offered; the gate may look
+    after every one of them.
+    """
+    if verdict is None or verdict.verdict != "INCONCLUSIVE" or not verdict.episodes_needed:
+        return ""
+    most = 100 * math.ceil((verdict.episodes + 2 * verdict.episodes_needed) / 100)
+    return f"To decide it: --until-decided --episodes {most} (it ends as soon as the gate has)."
 
 
 def _ordered(

@@ -92,10 +92,12 @@ def _show(source: Path, found: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from tfdrlprune.evidence import table
+
     facts = Table(box=None, show_header=False, pad_edge=False)
     for name, value in _facts(found).items():
         facts.add_row(Text(name, "bold"), Text(value))
-    layers = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    layers = table.empty()
     for name in ("layer", "kind", "kernel", "dtype", "weights", "non-zero", "sparsity"):
         layers.add_column(name, justify="left" if name in ("layer", "kind") else "right")
     for layer in found["layers"]:
@@ -103,7 +105,7 @@ def _show(source: Path, found: dict[str, Any]) -> None:
         counts = f"{layer['weights']:,}", f"{layer['nonzero']:,}"
         sparsity = f"{1 - layer['nonzero'] / max(1, layer['weights']):.1%}"
         cells = (layer["name"], layer["kind"], shape, layer["dtype"], *counts, sparsity)
-        layers.add_row(*map(Text, cells))
+        layers.add_row(*map(table.plain_cell, cells))
     output.show(str(source), facts, layers)
 
 

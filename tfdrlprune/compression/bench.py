@@ -230,19 +230,7 @@ class Bench:
         formats: Sequence[str] = ("tflite",),
         force: bool = False,
     ) -> Path:
-        """Writes an artifact, as it was judged, with the report beside it.
-
-        Args:
-            report: of all stages.
-            folder: to be created.
-            stage: name of another stage than the report's final one.
-            formats: as in `export`; C is made of the judged file.
-            force: whether an artifact that is there already is replaced.
-
-        Raises:
-            FileExistsError: the folder is there and may not be replaced.
-            ValueError: there is no such stage, or the policy cannot be written as C.
-        """
+        """Writes an artifact, as it was judged, with the report beside it; see `Result.export`."""
         check_formats(formats)
         names = [row.name for row in report.rows()]
         if stage is not None and stage not in names:

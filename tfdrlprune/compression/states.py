@@ -13,9 +13,6 @@ from tfdrlprune.compression.actor import Actor
 from tfdrlprune.simulation import Environment, make_vector
 from tfdrlprune.specs import Array, ArraySpec
 
-# Bounds beyond this say "unbounded" in practice; no random action is drawn from so wide a range.
-_UNBOUNDED = 1e6
-
 
 class States:
     """Environments that a policy walks through, and what it sees.
@@ -97,7 +94,7 @@ class States:
     def _disturb(self, spec: ArraySpec, action: Array, epsilon: float) -> Array:
         """Replaces some actions by random ones within the bounds; unbounded ones are kept."""
         low, high = observations.bounds(spec)
-        if max(np.abs(low).max(), np.abs(high).max()) > _UNBOUNDED:
+        if max(np.abs(low).max(), np.abs(high).max()) > observations.UNBOUNDED:
             return action
         flat = action.reshape(len(action), -1)
         if np.issubdtype(flat.dtype, np.integer):

@@ -18,10 +18,11 @@ import numpy as np
 
 from tfdrlprune.agents import spaces
 from tfdrlprune.compression.actor import Actor
+from tfdrlprune.evidence.claims import margin_return
 from tfdrlprune.evidence.episodes import Episodes
 from tfdrlprune.evidence.gate import judge
 from tfdrlprune.evidence.ledger import known_bounds
-from tfdrlprune.evidence.rollouts import seeds_for
+from tfdrlprune.evidence.rollouts import reason_of, seeds_for
 from tfdrlprune.evidence.statistics import paired_difference
 from tfdrlprune.evidence.terms import Terms
 from tfdrlprune.evidence.verdict import INCONCLUSIVE, PASS
@@ -101,14 +102,14 @@ class _Lane:
         try:
             self._see(env.reset(seed=seed)[0], 0.0)
         except Exception as error:
-            self._fail("error", f"{type(error).__name__}: {' '.join(str(error).split())}")
+            self._fail("error", reason_of(error))
 
     def step(self, action: Any, limit: int) -> None:
         self.length += 1
         try:
             observation, reward, terminated, truncated, _ = self._env.step(action)
         except Exception as error:
-            self._fail("error", f"{type(error).__name__}: {' '.join(str(error).split())}")
+            self._fail("error", reason_of(error))
             return
         self._see(observation, float(reward))
         if not self.outcome and (terminated or truncated or self.length >= limit):
@@ -233,9 +234,5 @@ class Trials:
         return Trial(verdict, holds, float(scores.mean()), difference, len(scores))
 
     def _is_near(self, scores: Any, base: Any) -> bool:
-        terms = self._terms
-        allowed = terms.margin_return
-        if allowed is None:
-            allowed = terms.margin * abs(float(base.mean()) - (terms.floor or 0.0))
         low = paired_difference(scores, base).low
-        return low is not None and low > -allowed
+        return low is not None and low > -margin_return(base, self._terms)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tfdrlprune.evidence import nested
 from tfdrlprune.evidence.episodes import Episodes
+from tfdrlprune.recipe.checks import check_count
 from tfdrlprune.simulation import Environment, make
 
 __all__ = [
@@ -92,8 +93,7 @@ def roll_out(
         >>> len(episodes), float(episodes.returns.max()) < 20
         (2, True)
     """
-    if max_steps < 1:
-        raise ValueError(f"max_steps is at least 1. Received: max_steps={max_steps}.")
+    check_count("max_steps", max_steps)
     rows: list[tuple[int, float, int, str, str]] = []
     with _Source(env) as source:
         for seed in seeds:
@@ -122,8 +122,9 @@ def random_return(env: Environment, *, episodes: int = 100, seed: int = 0) -> fl
         seed: of the episodes and of the actions.
 
     Raises:
-        ValueError: every episode failed.
+        ValueError: every episode failed; ``episodes`` is below 1.
     """
+    check_count("episodes", episodes)
     with _Source(env) as source:
         source.env.action_space.seed(seed)
         played = roll_out(
@@ -171,7 +172,7 @@ def record_observations(
         The observations in the order they were met, nested as one is, each leaf [count, ...].
 
     Raises:
-        ValueError: the environment gave no observation that is finite.
+        ValueError: the environment gave no observation that is finite; a count is below 1.
 
     Example:
         >>> import tfdrlprune as tp
@@ -179,6 +180,8 @@ def record_observations(
         >>> record_observations(policy, "CartPole-v1", episodes=2, max_count=10).shape
         (10, 4)
     """
+    check_count("episodes", episodes)
+    check_count("max_count", max_count)
     reservoir = _Reservoir(max_count, np.random.default_rng(seed))
     with _Source(env) as source:
         for episode_seed in seeds_for("calibration", seed, episodes):
@@ -254,7 +257,7 @@ def _play(
     try:
         observation, _ = env.reset(seed=seed)
     except Exception as error:
-        return total, 0, "error", _reason(error)
+        return total, 0, "error", reason_of(error)
     if not nested.finite(observation):
         return total, 0, "nan", "the first observation is not finite"
     for length in range(1, limit + 1):
@@ -263,7 +266,7 @@ def _play(
         try:
             observation, reward, terminated, truncated, _ = env.step(action)
         except Exception as error:
-            return total, length, "error", _reason(error)
+            return total, length, "error", reason_of(error)
         # Before the end is looked at: a simulator that blew up often says "terminated" too.
         if not (math.isfinite(reward) and nested.finite(observation)):
             what = f"reward {reward}" if not math.isfinite(reward) else "an observation not finite"
@@ -280,5 +283,6 @@ def _plain(action: Any) -> Any:
     return array[()] if array.ndim == 0 else array
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Returns an exception as the reason of an episode that failed, in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -15,6 +15,7 @@ from tfdrlprune.deployment import artifact
 from tfdrlprune.evidence.episodes import Episodes
 from tfdrlprune.evidence.memory import Memory
 from tfdrlprune.evidence.rollouts import roll_out
+from tfdrlprune.recipe.checks import check_count
 from tfdrlprune.simulation import Environment
 
 # Tasks for each process of a block: few enough that starting environments costs little, enough
@@ -37,8 +38,7 @@ class Players:
     """
 
     def __init__(self, workers: int = 1, memory: Memory | None = None):
-        if workers < 1:
-            raise ValueError(f"workers is at least 1. Received: workers={workers}.")
+        check_count("workers", workers)
         self._workers, self._memory = workers, memory
         self._pool: ProcessPoolExecutor | None = None
 

@@ -61,7 +61,7 @@ def mean(values: ArrayLike, *, confidence: float = 0.95, seed: int = 0) -> Estim
         ValueError: there are no values, one is NaN or infinite, or ``confidence`` is out of range.
     """
     sample = _checked(values)
-    _check_confidence(confidence)
+    check_confidence(confidence)
     value = float(sample.mean())
     if len(sample) == 1:
         return Estimate(value, None, None)
@@ -125,7 +125,7 @@ def stratified_interquartile_mean(
     Raises:
         ValueError: there are no strata; as `mean`.
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     if not strata:
         raise ValueError("A stratified mean is taken of one stratum or more. Received: none.")
     samples = [_checked(each) for each in strata]
@@ -160,7 +160,7 @@ def probability_of_improvement(
     Raises:
         ValueError: as `mean`.
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     ours, theirs = _checked(candidate), _checked(baseline)
 
     def more(first: Any, second: Any, axis: int = -1) -> Any:
@@ -221,7 +221,7 @@ def failure_rate(failures: int, episodes: int, *, confidence: float = 0.95) -> E
     Raises:
         ValueError: there are no episodes, or not between 0 and ``episodes`` failures.
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     if not 0 <= failures <= episodes or episodes < 1:
         raise ValueError(
             "Failures are counted among one episode or more. "
@@ -281,7 +281,8 @@ def _checked(values: ArrayLike) -> NDArray[np.float64]:
     return sample
 
 
-def _check_confidence(confidence: float) -> None:
+def check_confidence(confidence: float) -> None:
+    """Raises ValueError unless a confidence is in (0, 1)."""
     if not 0 < confidence < 1:
         raise ValueError(
             f"confidence is in (0, 1). Received: confidence={confidence}. For 95 % write 0.95."

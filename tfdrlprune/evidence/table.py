@@ -71,22 +71,24 @@ class Table:
         yield wide if fits <= options.max_width else self._tall()
 
     def _wide(self) -> Any:
-        table = _empty_table()
+        table = empty()
         for name in self._names:
             left = name in ("stage", "verdict")
             table.add_column(name, justify="left" if left else "right", no_wrap=True)
         for line in self._lines:
-            table.add_row(*map(_plain, line))
+            table.add_row(*map(plain_cell, line))
         return table
 
     def _tall(self) -> Any:
-        table = _empty_table()
+        table = empty()
         table.add_column(self._names[0], no_wrap=True)
         for line in self._lines:
-            table.add_column(line[0], justify="right", no_wrap=True)
+            table.add_column(plain_cell(line[0]), justify="right", no_wrap=True)
         for index, name in enumerate(self._names[1:], start=1):
             # The interval goes below its mean.
-            table.add_row(name, *(_plain(line[index].replace(" (", "\n(")) for line in self._lines))
+            table.add_row(
+                name, *(plain_cell(line[index].replace(" (", "\n(")) for line in self._lines)
+            )
         return table
 
 
@@ -111,16 +113,18 @@ def plain_text(drawn: Any, *, width: int) -> str:
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
 
 
-def _empty_table() -> Any:
+def empty() -> Any:
+    """Returns a table of `rich` without lines, two blanks between its columns."""
     from rich.table import Table as RichTable
 
     return RichTable(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
 
 
-def _plain(cell: str) -> Any:
+def plain_cell(cell: str) -> Any:
+    """Returns a cell's text as it stands: never markup, a folder may be named [red]."""
     from rich.text import Text
 
-    return Text(cell)  # never markup: a folder may be named [red]
+    return Text(cell)
 
 
 def _agreement(row: StageRow) -> str:

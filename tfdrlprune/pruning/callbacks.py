@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from typing import Any, cast
 
 from tfdrlprune.pruning import schedules
-from tfdrlprune.pruning.kernel_names import names_in, prunable
+from tfdrlprune.pruning.kernel_names import distribution_in, names_in, prunable
 from tfdrlprune.pruning.kernels import Kernel
 from tfdrlprune.pruning.masking import MaskingCallback, Networks
 from tfdrlprune.pruning.models import Followed, Found, state_variables
@@ -188,10 +188,7 @@ class PruningCallback(MaskingCallback):
     def _selection_of(self, kernels: Sequence[Kernel], everything: Sequence[Kernel]) -> Selection:
         """Returns the selection with those of its names that stand for any of the kernels."""
         given = self._selection
-        distribution = given.distribution
-        if not isinstance(distribution, str):
-            own = names_in(distribution, kernels, everything, "to prune")
-            distribution = {name: distribution[name] for name in own} or "erk"
+        distribution = distribution_in(given.distribution, kernels, everything)
         spare = names_in(given.spare, kernels, everything, "to spare")
         return replace(given, distribution=distribution, spare=tuple(spare))
 

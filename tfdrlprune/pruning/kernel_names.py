@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tfdrlprune.pruning.kernels import Kernel
 from tfdrlprune.recipe import Selection
@@ -58,6 +58,20 @@ def names_in(
     return [
         name for name in names if own & {each.name for each in named(everything, name, purpose)}
     ]
+
+
+def distribution_in(
+    distribution: str | Mapping[str, float], kernels: Sequence[Kernel], everything: Sequence[Kernel]
+) -> str | Mapping[str, float]:
+    """Returns a distribution among some kernels, of one among everything: see `names_in`.
+
+    Raises:
+        ValueError: a name stands for none.
+    """
+    if isinstance(distribution, str):
+        return distribution
+    own = names_in(distribution, kernels, everything, "to prune")
+    return {name: distribution[name] for name in own} or "erk"
 
 
 def named(kernels: Sequence[Kernel], name: str, purpose: str) -> list[Kernel]:

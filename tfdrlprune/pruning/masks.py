@@ -30,6 +30,8 @@ class Masks:
         with_biases: whether a unit that has no weight left loses its bias too.
 
     Attributes:
+        kernels: what is masked.
+        followers: for each kernel those that are masked with it.
         new: whether a kernel had no mask before; a step that was traced without it must be traced
             anew.
         checkpointable: a ``tf.train.Checkpoint`` of the masks; attach it to what is saved.
@@ -43,11 +45,11 @@ class Masks:
         with_biases: bool = False,
     ):
         self.kernels = list(kernels)
-        self._followers = [list(each) for each in followers] or [[] for _ in self.kernels]
-        if len(self._followers) != len(self.kernels):
+        self.followers = [list(each) for each in followers] or [[] for _ in self.kernels]
+        if len(self.followers) != len(self.kernels):
             raise ValueError(
                 f"followers has one list for each of the {len(self.kernels)} kernels. "
-                f"Received: {len(self._followers)}."
+                f"Received: {len(self.followers)}."
             )
         # Of the kernels that have one.
         self._biases = [k for k in self.kernels if with_biases and k.bias is not None]
@@ -73,7 +75,7 @@ class Masks:
     def assign(self, masks: Sequence[Array]) -> None:
         """Replaces the masks and zeroes what they remove, in kernels and followers."""
         for kernel, mask, followers, new in zip(
-            self.kernels, self._masks, self._followers, masks, strict=True
+            self.kernels, self._masks, self.followers, masks, strict=True
         ):
             write(mask, new)
             for each in (kernel, *followers):

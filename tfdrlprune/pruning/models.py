@@ -11,7 +11,7 @@ from tfdrlprune._tf import read, tf
 
 from tfdrlprune.pruning.experience import Experience, Recorded
 from tfdrlprune.pruning.kernels import Kernel, find_kernels, unprunable
-from tfdrlprune.pruning.moments import build_optimizer
+from tfdrlprune.pruning.moments import build_optimizer, variables_of
 from tfdrlprune.pruning.surroundings import Surroundings
 from tfdrlprune.recipe.checks import check_choice
 
@@ -126,8 +126,7 @@ def state_variables(model: tf.keras.Model) -> list[tf.Variable]:
         variables = model.state_variables()
     else:
         build_optimizer(model.optimizer, model.trainable_variables)
-        own = model.optimizer.variables
-        variables = [*model.variables, *(own() if callable(own) else own)]
+        variables = [*model.variables, *variables_of(model.optimizer)]
     return [each for each in variables if each.dtype.is_floating]
 
 

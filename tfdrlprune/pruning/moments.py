@@ -53,6 +53,12 @@ def reset(optimizer: Any, variable: Any, where: NDArray[np.bool_]) -> None:
         write(moment.variable, np.where(where, np.asarray(moment.beginning, value.dtype), value))
 
 
+def variables_of(optimizer: Any) -> list[tf.Variable]:
+    """Returns an optimizer's variables, which Keras has as a list and TF 1 as a method."""
+    own = optimizer.variables
+    return list(own() if callable(own) else own)
+
+
 def build_optimizer(optimizer: Any, variables: Sequence[Any]) -> None:
     """Makes an optimizer's moments now, so that they can be restored or remembered."""
     if isinstance(optimizer, tf.keras.optimizers.legacy.Optimizer):

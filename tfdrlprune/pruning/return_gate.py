@@ -65,7 +65,7 @@ def decide(schedule: ReturnGated, state: GateState, value: float, step: int) -> 
         mean = float(np.mean(recent))
         reference = mean if dense else max(state.reference, mean)
         held = replace(
-            *(state,),
+            state,
             recent=recent,
             reference=reference,
             failures=0,

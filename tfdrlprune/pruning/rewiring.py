@@ -76,7 +76,6 @@ class Rewiring:
         self._experience = experience
         self.masks = Masks(kernels, followers)
         self._sums = GradientSums(kernels) if exchange.method == "rigl" else None
-        self._followers = [list(each) for each in followers] or [[] for _ in kernels]
         # Nothing moves at step 0: the first masks are new.
         self._last_due = tf.Variable(0, dtype=tf.int64, trainable=False, name="last_due")
         self.checkpointable = tf.train.Checkpoint(
@@ -131,7 +130,7 @@ class Rewiring:
 
     def _start_at_zero(self, index: int, fresh: Array) -> None:
         kernel = self.masks.kernels[index]
-        for each in (kernel, *self._followers[index]):
+        for each in (kernel, *self.masks.followers[index]):
             value = read(each.variable)
             write(each.variable, np.where(fresh, np.zeros((), value.dtype), value))
         for optimizer in self._experience.optimizers():

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from tfdrlprune.recipe import Recipe, check_sparsity
-from tfdrlprune.recipe.checks import check_number, check_share
+from tfdrlprune.recipe.checks import check_count, check_number, check_share
 
 __all__ = ["ReturnGated", "Rise", "cubic", "cyclical", "from_recipe", "linear", "one_shot"]
 
@@ -25,7 +25,8 @@ class Rise:
 
         final + (initial - final) * (1 - p) ** power,
 
-    where p in [0, 1) is the share of the part that is over; from ``end_step`` on it is ``final``.
+    where p in [0, 1) is the share of the part that is over; before ``begin_step`` it is
+    ``initial``, from ``end_step`` on ``final``.
 
     Attributes:
         initial_sparsity: at ``begin_step``, and where each further cycle begins.
@@ -60,16 +61,15 @@ class Rise:
             check_number(name, getattr(self, name))
         check_sparsity(self.initial_sparsity, "the schedule's beginning")
         check_sparsity(self.final_sparsity, "the schedule's end")
-        for name in ("begin_step", "end_step", "frequency", "cycles"):
+        for name in ("begin_step", "end_step"):
             check_number(name, getattr(self, name), whole=True)
         if not 0 <= self.begin_step <= self.end_step:
             raise ValueError(
                 "A schedule has 0 <= begin_step <= end_step. "
                 f"Received: begin_step={self.begin_step}, end_step={self.end_step}."
             )
-        for name in ("cycles", "frequency"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is at least 1. Received: {name}={getattr(self, name)}.")
+        for name in ("frequency", "cycles"):
+            check_count(name, getattr(self, name))
         if not 0.0 < self.power < math.inf:
             raise ValueError(f"power is a finite number above 0. Received: power={self.power!r}.")
 
@@ -77,9 +77,11 @@ class Rise:
         """Returns the sparsity at an optimizer step."""
         if step >= self.end_step:
             return self.final_sparsity
+        if step < self.begin_step:
+            return self.initial_sparsity
         length = self.end_step - self.begin_step
         # In whole numbers, so that a cycle begins exactly where it should.
-        over = max(step - self.begin_step, 0) * self.cycles % length / length
+        over = (step - self.begin_step) * self.cycles % length / length
         span = self.initial_sparsity - self.final_sparsity
         return self.final_sparsity + span * (1.0 - over) ** self.power
 

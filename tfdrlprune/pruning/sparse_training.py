@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from tfdrlprune.pruning.kernel_names import names_in, without
+from tfdrlprune.pruning.kernel_names import distribution_in, names_in, without
 from tfdrlprune.pruning.kernels import Kernel
 from tfdrlprune.pruning.masking import MaskingCallback, Networks
 from tfdrlprune.pruning.models import Found
@@ -163,14 +163,10 @@ class SparseTrainingCallback(MaskingCallback):
                 "method='rigl' needs data for its gradients: give SparseTrainingCallback(..., "
                 "data=(x, y)), or take method='set'."
             )
-        distribution = self._distribution
-        if not isinstance(distribution, str):
-            own = names_in(distribution, found.kernels, everything, "to prune")
-            distribution = {name: distribution[name] for name in own} or "erk"
         return Rewiring(
             chosen,
             self._sparsity if sparsity is None else sparsity,
-            distribution,
+            distribution_in(self._distribution, found.kernels, everything),
             self._exchange,
             self._when,
             found.followers_of(chosen),

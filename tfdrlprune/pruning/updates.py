@@ -10,7 +10,7 @@ from tfdrlprune._tf import tf
 
 from tfdrlprune.pruning.schedules import DEFAULT_FREQUENCY
 from tfdrlprune.recipe import check_sparsity
-from tfdrlprune.recipe.checks import check_number
+from tfdrlprune.recipe.checks import check_count
 
 _TIMES = ("begin_step", "end_step", "frequency")
 
@@ -66,9 +66,7 @@ class Schedule:
                     "tp.schedules or of tfmot's, or a function with an attribute final_sparsity."
                 )
             self._factor, self.final_sparsity = final / self.final_sparsity, final
-        check_number("frequency", self.frequency, whole=True)
-        if self.frequency < 1:
-            raise ValueError(f"frequency is at least 1 step. Received: {self.frequency}.")
+        check_count("frequency", self.frequency)
 
     def last_due(self, step: int) -> int | None:
         """Returns the last step up to ``step`` at which masks are updated; None if there is none.

@@ -108,15 +108,13 @@ class QuantizationCallback(tf.keras.callbacks.Callback):
 
     def _check(self) -> None:
         assert self._found is not None
-        experience, networks = (
-            self._found.surroundings.experience,
-            self._found.surroundings.networks,
-        )
+        around = self._found.surroundings
+        experience = around.experience
         if experience is None or not experience.has_data():
             raise ValueError(
                 "Ranges are taken from observations: give QuantizationCallback(data=(x, y))."
             )
-        for network in networks:
+        for network in around.networks:
             if not experience.takes_observations(network):
                 raise ValueError(
                     f"{getattr(network, 'name', 'A network')} is not called on observations alone, "

@@ -14,6 +14,7 @@ from typing import Any
 
 from tfdrlprune.recipe.checks import (
     check_choice,
+    check_count,
     check_number,
     check_share,
     check_sparsity,
@@ -112,7 +113,7 @@ class Recipe(Selection, Teaching):
             check_share(name, getattr(self, name))
         check_number("return_patience", self.return_patience, whole=True)
         for name in ("frequency", "cycles"):
-            check_number(name, getattr(self, name), whole=True)
+            check_count(name, getattr(self, name))
         # What has no end of its own may begin after where others end.
         end = 1.0 if self.schedule in _WITHOUT_END else self.end
         if not 0.0 <= self.begin < end <= 1.0:
@@ -120,10 +121,6 @@ class Recipe(Selection, Teaching):
                 "Pruning begins and ends within the run: 0 <= begin < end <= 1. "
                 f"Received: begin={self.begin!r}, end={self.end!r}."
             )
-        if self.frequency < 1:
-            raise ValueError(f"frequency is at least 1 step. Received: {self.frequency!r}.")
-        if self.cycles < 1:
-            raise ValueError(f"cycles is at least 1. Received: cycles={self.cycles!r}.")
         if not isinstance(self.qat, bool):
             raise ValueError(f"qat is true or false. Received: {self.qat!r}.")
         self._check_method()

@@ -65,7 +65,7 @@ def check_count(name: str, value: Any) -> None:
     """Raises ValueError unless ``value`` is a whole number, 1 or more."""
     check_number(name, value, whole=True)
     if value < 1:
-        raise ValueError(f"{name} is 1 or more. Received: {name}={value!r}.")
+        raise ValueError(f"{name} is at least 1. Received: {name}={value!r}.")
 
 
 def check_share(name: str, value: Any) -> None:

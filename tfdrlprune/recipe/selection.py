@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tfdrlprune.recipe.checks import check_choice, check_number
+from tfdrlprune.recipe.checks import check_choice, check_count, check_number
 from tfdrlprune.recipe.forms import Pattern, parse_distribution, parse_granularity
 
 CRITERIA = (
@@ -85,11 +85,7 @@ class Selection:
         object.__setattr__(self, "distribution", parse_distribution(self.distribution))
         parse_granularity(self.granularity)
         self._check_units()
-        check_number("gradient_batches", self.gradient_batches, whole=True)
-        if self.gradient_batches < 1:
-            raise ValueError(
-                f"gradient_batches is at least 1. Received: {self.gradient_batches!r}."
-            )
+        check_count("gradient_batches", self.gradient_batches)
         if isinstance(self.distribution, dict):
             for sparsity in self.distribution.values():
                 self.pattern.check_final(sparsity)

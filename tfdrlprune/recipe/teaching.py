@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tfdrlprune.recipe.checks import check_choice, check_number, check_share
+from tfdrlprune.recipe.checks import check_choice, check_count, check_number, check_share
 from tfdrlprune.recipe.forms import parse_further
 
 ROUTES = ("auto", "prune", "distil")
@@ -77,11 +77,8 @@ class Teaching:
         parse_further(self.further)
         for name in ("multiple_of", "distil_rounds", "distil_steps"):
             value = getattr(self, name)
-            if value is None and name != "multiple_of":
-                continue
-            check_number(name, value, whole=True)
-            if value < 1:
-                raise ValueError(f"{name} is at least 1. Received: {value!r}.")
+            if value is not None or name == "multiple_of":
+                check_count(name, value)
         check_number("distil_temperature", self.distil_temperature)
         if not self.distil_temperature > 0:
             raise ValueError(

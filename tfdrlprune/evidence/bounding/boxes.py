@@ -13,8 +13,6 @@ from tfdrlprune.deployment.artifact import signature_names
 from tfdrlprune.evidence.bounding.intervals import Interval
 from tfdrlprune.specs import Array, ArraySpec, Nest, flatten, flatten_like
 
-# Bounds beyond this say "unbounded" in practice, as in `observations`.
-_UNBOUNDED = 1e6
 # More halvings than this take memory and time for little.
 _MOST_SPLITS = 20
 
@@ -122,7 +120,8 @@ def of_spec(nest: Nest) -> Box:
     ends: list[list[Array]] = [[], []]
     for spec in flatten(nest):
         pair = _observations.bounds(spec)
-        open_ = np.flatnonzero((np.abs(pair[0]) > _UNBOUNDED) | (np.abs(pair[1]) > _UNBOUNDED))
+        widest = np.maximum(*np.abs(pair))
+        open_ = np.flatnonzero(widest > _observations.UNBOUNDED)
         if len(open_):
             raise ValueError(
                 f"The observation {spec.name!r} has no bounds for its numbers {open_.tolist()}, so "

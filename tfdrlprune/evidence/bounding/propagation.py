@@ -8,7 +8,7 @@ strays in `roundings`, and, for differences that are not those of two boxes, see
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -193,7 +193,12 @@ def _divided(one: Interval, other: Interval) -> Interval:
     return one * Interval(1 / other.high, 1 / other.low)
 
 
-_ARITHMETIC = {"ADD": operator.add, "DIV": _divided, "MUL": operator.mul, "SUB": operator.sub}
+_ARITHMETIC: dict[str, Callable[[Interval, Interval], Interval]] = {
+    "ADD": operator.add,
+    "DIV": _divided,
+    "MUL": operator.mul,
+    "SUB": operator.sub,
+}
 _KNOWN = {
     *(
         "ARG_MAX",

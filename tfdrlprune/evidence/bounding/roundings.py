@@ -80,7 +80,7 @@ def _summing(graph: Graph, node: Node, args: list[Interval], result: Interval) -
         x = rows(graph, node, args[0]).widened(read).magnitude
         size = np.abs(kernel)
         sums = (x.reshape(-1, x.shape[-1]) @ size.T).reshape(*x.shape[:2], -1) + np.abs(bias)
-        lost = read * size.sum(axis=1) + (kernel.shape[1] + 4) * _UNIT * sums + _TINY
+        lost: Array = read * size.sum(axis=1) + (kernel.shape[1] + 4) * _UNIT * sums + _TINY
         return lost.reshape(result.low.shape)
     if node.kind in ("MEAN", "SUM"):
         count = args[0].low[0].size

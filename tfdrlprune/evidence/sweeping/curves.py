@@ -50,9 +50,7 @@ def panels(robustness: Robustness) -> list[str]:
 
 def text(robustness: Robustness) -> str:
     """Returns all sweeps as a plain table: a line for each level and policy."""
-    from rich.table import Table
-
-    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    grid = table.empty()
     for heading in ("sweep", "level", "policy", "return", "- baseline", "change", "failed"):
         left = heading in ("sweep", "policy")
         grid.add_column(heading, justify="left" if left else "right", no_wrap=True)
@@ -61,7 +59,7 @@ def text(robustness: Robustness) -> str:
         for index, level in enumerate(result.sweep.levels):
             shown = f"{level:g}"
             for curve in result.curves:
-                grid.add_row(*map(_plain, (before, shown, *_cells(curve, index))))
+                grid.add_row(*map(table.plain_cell, (before, shown, *_cells(curve, index))))
                 before = shown = ""
     return f"{table.plain_text(grid, width=1_000)}\n{_note(robustness)}"
 
@@ -94,12 +92,6 @@ def _interval(estimate: Estimate) -> str:
         return table.number(estimate.value)
     low, high = table.number(estimate.low), table.number(estimate.high)
     return f"{table.number(estimate.value)} ({low} to {high})"
-
-
-def _plain(cell: str) -> Any:
-    from rich.text import Text
-
-    return Text(cell)  # never markup: a policy may be named [red]
 
 
 def returns_of(point: Point) -> Estimate | None:

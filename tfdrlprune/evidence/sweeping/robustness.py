@@ -21,6 +21,7 @@ from tfdrlprune.evidence.sweeping.sweep_results import (
     SweepResult,
 )
 from tfdrlprune.evidence.sweeping.sweeps import Sweep, check_sweeps, default_sweeps, disturbed
+from tfdrlprune.recipe.checks import check_count
 from tfdrlprune.simulation import Environment
 
 # States of the baseline whose spread noise is measured by.
@@ -140,12 +141,8 @@ def _check(
             f"Candidates are one or more policies, none of them named {BASELINE!r}. "
             f"Received: {list(candidates)}."
         )
-    if episodes < 1:
-        raise ValueError(f"episodes is at least 1. Received: episodes={episodes}.")
-    if not 0 < confidence < 1:
-        raise ValueError(
-            f"confidence is in (0, 1). Received: confidence={confidence}. For 95 % write 0.95."
-        )
+    check_count("episodes", episodes)
+    statistics.check_confidence(confidence)
     if worst is not None and not math.isfinite(worst):
         raise ValueError(f"worst is a finite return. Received: worst={worst}.")
 
