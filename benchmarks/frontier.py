@@ -77,7 +77,7 @@ def summarize() -> None:
         order = {env: index for index, env in enumerate(CURVES)}
         rows = sorted(curves, key=lambda r: (order[r["env"]], -r["parameters"], r["method"]))
         write("frontier_curves", _CURVE_COLUMNS, rows, command="python benchmarks/frontier.py")
-        draw(rows, CURVES, PICTURE)
+        draw(rows, PICTURE)
 
 
 _GOALS_COLUMNS = {

@@ -14,12 +14,11 @@ LABELS = {
 }
 
 
-def draw(rows: Sequence[dict[str, Any]], envs: Sequence[str], path: Path) -> None:
+def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Draws a panel for each task, a line for each method, 95 % intervals as bars.
 
     Args:
-        rows: of `frontier_curves`, the dense policies among them.
-        envs: the panels, from left to right.
+        rows: of `frontier_curves`, the dense policies among them; panels come in their order.
         path: of the picture.
     """
     import matplotlib
@@ -28,6 +27,7 @@ def draw(rows: Sequence[dict[str, Any]], envs: Sequence[str], path: Path) -> Non
     from matplotlib import pyplot
 
     whole = {row["env"]: row["return"]["median"] for row in rows if row["method"] == "dense"}
+    envs = list(whole)
     style = {"svg.fonttype": "none", "svg.hashsalt": "tfdrlprune", "font.size": 9}
     with matplotlib.rc_context(style):
         figure, panels = pyplot.subplots(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html.parser
 import importlib.util
 import inspect
+import json
 import os
 import re
 import subprocess
@@ -21,13 +22,14 @@ from tfdrlprune.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+BENCHMARKS = ROOT / "benchmarks"
 _LINK = re.compile(r"\]\((?!https?://|mailto:)(?P<path>[^)#\s]*)(?:#(?P<anchor>[^)\s]*))?\)")
 _NUMBER = re.compile(r"-?\d+\.\d+")
 
 
-def script(name: str) -> ModuleType:
-    """Returns a script of docs/, imported."""
-    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+def script(path: Path) -> ModuleType:
+    """Returns a script that is no part of the package, imported."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -166,8 +168,10 @@ def test_every_page_is_in_the_navigation():
 
 
 @pytest.mark.slow
-def test_the_pictures_are_what_the_script_draws_and_are_all_shown(tmp_path):
-    drawn = script("make_images").draw(tmp_path)
+def test_the_pictures_are_what_the_scripts_draw_and_are_all_shown(tmp_path):
+    drawn = [*script(DOCS / "make_images.py").draw(tmp_path), tmp_path / "frontier.svg"]
+    curves = json.loads((BENCHMARKS / "results" / "frontier_curves.json").read_text("utf-8"))
+    script(BENCHMARKS / "frontier_plot.py").draw(curves["rows"], drawn[-1])
     images = DOCS / "images"
     assert {path.name for path in drawn} == {path.name for path in images.glob("*.svg")}
     pages = "".join(path.read_text(encoding="utf-8") for path in DOCS.glob("*.md"))
