@@ -14,6 +14,7 @@ import numpy as np
 from tfdrlprune._console import silent
 from tfdrlprune.deployment.artifact import PRECISIONS, signature_names
 from tfdrlprune.deployment.saturation import limited
+from tfdrlprune.deployment.trimming import trimmed
 from tfdrlprune.deployment.vectors import spread
 from tfdrlprune.policies.copies import copy_of
 from tfdrlprune.policies.form import Policy
@@ -70,9 +71,8 @@ def convert(
     try:
         with silent():
             if precision == "int8":
-                return _quantize_core(converter, policy, float_layers)
-            result: bytes = converter.convert()
-            return result
+                return trimmed(_quantize_core(converter, policy, float_layers))
+            return trimmed(converter.convert())
     except Exception as error:  # the converter raises several kinds of its own
         ops = sorted(set(re.findall(r"\btf\.([A-Z]\w+)", str(error))))
         reason = f"TFLite has no {', '.join(ops)}" if ops else _last_line(error)

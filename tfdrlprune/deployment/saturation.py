@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfdrlprune.deployment.model_file import Reader
+from tfdrlprune.deployment.model_writer import packed
 
 # 1 - tanh(4) = 1 - sigmoid(8), twice: 7e-4, beside steps of 1/128 and 1/256 that they put out.
 _SATURATED = {"TANH": 4.0, "LOGISTIC": 8.0}
@@ -27,8 +28,6 @@ def limited(calibrated: bytes) -> bytes:
         calibrated: a float ``.tflite`` model with the smallest and largest number of each tensor,
             before it is quantized.
     """
-    import flatbuffers
-
     reader = Reader(calibrated)
     graph = reader.graph
     makers = {int(index): reader.kind(op) for op in graph.operators for index in op.outputs}
@@ -39,9 +38,7 @@ def limited(calibrated: bytes) -> bytes:
     for index, kinds in readers.items():
         if makers.get(index) in _SUMS and kinds <= set(_SATURATED):
             _limit(graph.tensors[index], max(_SATURATED[kind] for kind in kinds))
-    builder = flatbuffers.Builder(len(calibrated))
-    builder.Finish(reader.model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return packed(reader.model)
 
 
 def _limit(tensor: Any, end: float) -> None:
