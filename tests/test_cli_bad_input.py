@@ -36,6 +36,7 @@ def made(tmp_path_factory):
     (root / "foreign-report").mkdir()
     (root / "foreign-report" / "report.json").write_text('{"name": "my-app"}')
     (root / "home").mkdir()
+    (root / "empty").mkdir()
     (root / "home" / "thesis.tex").write_text("years of work")
     (root / "recipe.toml").write_text("sparsty = 0.9\n")
     (root / "torn.toml").write_text("sparsity = = 1\n")
@@ -109,6 +110,10 @@ CASES = {
     "neither env nor observations": (
         "compress policy --out OUT",
         "Give --env or --observations: policy does not name its own.",
+    ),
+    "a folder that is no policy, whose environment does not matter then": (
+        "compress empty --out OUT",
+        "empty is no policy: expected a folder of `tfdrlprune train`",
     ),
     "unknown recipe key": (
         "compress policy --env CartPole-v1 --recipe recipe.toml --out OUT",

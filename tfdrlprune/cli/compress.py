@@ -93,6 +93,7 @@ def command(
         env = sources.environment_of(source, env)
     check_policy_there(source)
     if env is None and observations is None:
+        sources.check_policy(source)
         raise click.UsageError(f"Give --env or --observations: {source} does not name its own.")
     terms = gate_options.build_terms(flags, env, seed)
     if sweep_texts and env is None:

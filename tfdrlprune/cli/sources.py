@@ -41,6 +41,13 @@ def check_environment(env: str) -> None:
     make(env).close()
 
 
+def check_policy(source: Path) -> None:
+    """Raises FileNotFoundError or ValueError if there is no policy at a path; loads nothing."""
+    from tfdrlprune.policies import loader
+
+    loader.check_policy(source)
+
+
 def load_policy(source: Path, env: str | None) -> Any:
     """Returns the policy at a path, with the environment's own specs where the file has none."""
     from tfdrlprune import policies

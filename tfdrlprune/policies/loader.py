@@ -104,19 +104,24 @@ def _load(
     from_keras: Callable[..., Policy],
     from_saved_model: Callable[..., Policy],
 ) -> Policy:
-    check_policy_there(source)
+    check_policy(source)
     for folder in (source, source / _RUN_POLICY):
         if form.is_saved_policy(folder):
             return Policy.load(folder, custom_objects)
     if keras_file.is_keras(source):
         return from_keras(source)
-    for folder in (source, source / _RUN_SAVED_MODEL):
-        if is_saved_model(folder):
-            return from_saved_model(folder)
-    raise ValueError(
-        f"{source} is no policy: expected a folder of `tfdrlprune train`, a SavedModel folder of "
-        f"PolicySaver, or a .keras or .h5 file.{_instead(source)}"
-    )
+    folder = source if is_saved_model(source) else source / _RUN_SAVED_MODEL
+    return from_saved_model(folder)
+
+
+def check_policy(source: Path) -> None:
+    """Raises FileNotFoundError or ValueError if there is no policy at a path; loads nothing."""
+    check_policy_there(source)
+    if not _is_policy(source):
+        raise ValueError(
+            f"{source} is no policy: expected a folder of `tfdrlprune train`, a SavedModel folder "
+            f"of PolicySaver, or a .keras or .h5 file.{_instead(source)}"
+        )
 
 
 def _instead(source: Path) -> str:
@@ -135,4 +140,5 @@ def _is_policy(path: Path) -> bool:
         or form.is_saved_policy(path / _RUN_POLICY)
         or keras_file.is_keras(path)
         or is_saved_model(path)
+        or is_saved_model(path / _RUN_SAVED_MODEL)
     )
