@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -84,12 +85,22 @@ def test_an_artifact_that_was_replaced_is_not_taken_for_the_old_one(tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_in_a_terminal_ends_all_processes_at_once(tmp_path):
+@pytest.mark.parametrize(
+    "stop",
+    [
+        lambda process: os.killpg(process.pid, signal.SIGINT),
+        lambda process: process.send_signal(signal.SIGTERM),
+    ],
+    ids=["Ctrl-C in a terminal", "SIGTERM to the command alone"],
+)
+def test_what_stops_a_command_ends_all_its_processes(tmp_path, stop):
     export(linear(BALANCES), tmp_path / "a")
     # Each of the first tasks would take minutes, and a pool has fetched further ones.
     script = (
-        "import sys; from tfdrlprune.evidence.series import Players\n"
+        "from tfdrlprune.cli.app import listen\n"
+        "from tfdrlprune.evidence.series import Players\n"
         "if __name__ == '__main__':\n"
+        "    listen()\n"
         "    with Players(2) as players:\n"
         "        print('ready', flush=True)\n"
         f"        players.play('a', {ENV!r}, range(100_000))\n"
@@ -103,11 +114,13 @@ def test_ctrl_c_in_a_terminal_ends_all_processes_at_once(tmp_path):
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    assert process.stdout.readline() == b"ready\n"
-    time.sleep(8)  # until both play
-    os.killpg(process.pid, signal.SIGINT)
     try:
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(8)  # until both play
+        stop(process)
         assert process.wait(30) != 0
+        # The pipe ends when the last process that could write to it has.
+        assert process.stdout.read() == b""
     finally:
-        if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -6,9 +6,10 @@ import os
 import pickle
 import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import CancelledError, ProcessPoolExecutor
 from functools import lru_cache
 from multiprocessing import get_context
+from multiprocessing.synchronize import Event
 
 from tfdrlprune import runtime
 from tfdrlprune.deployment import artifact
@@ -21,6 +22,9 @@ from tfdrlprune.simulation import Environment
 # Tasks for each process of a block: few enough that starting environments costs little, enough
 # that a slow one holds up no other for long.
 _SHARES = 4
+
+# In a pool's process, whether the pool is being closed; such a thing is sent at the start only.
+_CLOSING: list[Event] = []
 
 
 class Players:
@@ -41,6 +45,7 @@ class Players:
         check_count("workers", workers)
         self._workers, self._memory = workers, memory
         self._pool: ProcessPoolExecutor | None = None
+        self._closing: Event | None = None
 
     def play(
         self,
@@ -80,8 +85,10 @@ class Players:
         if self._pool is None:
             _check_sendable(env)
             # Spawned: a fork of a process that runs TensorFlow's threads can hang.
+            context = get_context("spawn")
+            self._closing = context.Event()
             self._pool = ProcessPoolExecutor(
-                self._workers, get_context("spawn"), initializer=_end_at_ctrl_c
+                self._workers, context, initializer=_begin, initargs=(self._closing,)
             )
         size = max(1, len(seeds) // (_SHARES * self._workers))
         shares = [seeds[start : start + size] for start in range(0, len(seeds), size)]
@@ -98,8 +105,9 @@ class Players:
         return Episodes.joined(parts)
 
     def close(self) -> None:
-        """Ends the processes."""
-        if self._pool is not None:
+        """Ends the processes, at the latest when the episodes that they play are over."""
+        if self._pool is not None and self._closing is not None:
+            self._closing.set()
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
 
@@ -162,16 +170,23 @@ def _loaded(folder: str, sha256: str) -> runtime.Policy:
     return runtime.load(folder)
 
 
-def _end_at_ctrl_c() -> None:
-    """Has a terminal's Ctrl-C end this process: a pool's would keep it as a task's result.
+def _begin(closing: Event) -> None:
+    """Has a process end with those that it plays for.
 
-    And go on with the next task, for which the interrupted command would wait.
+    A terminal's Ctrl-C ends it at once: a pool's process would keep it as a task's result, and go
+    on with the next task, for which the interrupted command would wait. What only the command is
+    told, as SIGTERM, reaches it by ``closing``, after an episode.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _CLOSING.append(closing)
 
 
 def _play(folder: str, env: Environment, seeds: Sequence[int]) -> Episodes:
-    return roll_out(_policy(folder), env, seeds)
+    def go_on(played: int) -> None:
+        if _CLOSING[0].is_set():
+            raise CancelledError(f"Ended after {played} episodes.")
+
+    return roll_out(_policy(folder), env, seeds, progress=go_on)
 
 
 def _check_sendable(env: Environment) -> None:
