@@ -109,6 +109,7 @@ def test_every_field_comes_back_from_toml():
         small_dense=True,
         qat=True,
         distil_rounds=3,
+        fine_tune_env_steps=1_000,
         distil_steps=7,
         distil_loss="advantages",
         distil_temperature=0.5,

@@ -50,9 +50,9 @@ class Trials:
         return Trial("PASS" if holds else "FAIL", holds, float(found.nonzero), 0.0, 50)
 
 
-def searched(needed, store=None, **recipe):
+def searched(needed, store=None, trials=Trials, **recipe):
     classroom = Classroom(TEACHER, "CartPole-v1", None, QUICKER, 0, lambda *_: None)
-    made = Routes(tp.Recipe(**recipe), classroom, Trials(needed), Store(store), {"test": 1})
+    made = Routes(tp.Recipe(**recipe), classroom, trials(needed), Store(store), {"test": 1})
     found = made.search()
     tried = [(each.candidate.recipe.route, each.candidate.nonzero) for each in found.attempts]
     return found.best, tried
@@ -97,6 +97,69 @@ def test_where_nothing_holds_the_best_of_all_is_taken_and_said_not_to_hold():
     assert not best.holds
     assert len(tried) == 2
     assert best.value == max(count for _, count in tried)
+
+
+@pytest.fixture
+def tuned(monkeypatch):
+    """Adds a stage in place of fine-tuning, which closes nothing; returns what was asked for."""
+    asked = []
+
+    def fine_tuned(candidate, classroom, env_steps):
+        asked.append((candidate.recipe.route, env_steps))
+        recipe = dataclasses.replace(candidate.recipe, fine_tune_env_steps=env_steps)
+        policy = candidate.policy.replace(source="fine-tuned")
+        stages = (*candidate.stages, ("fine_tuned", policy))
+        return dataclasses.replace(candidate, recipe=recipe, stages=stages)
+
+    monkeypatch.setattr(routes, "fine_tuned", fine_tuned)
+    return asked
+
+
+class Tunable(Trials):
+    """Candidates hold once they are fine-tuned, down to a number of parameters."""
+
+    def hold(self, policy):
+        if policy.source != "fine-tuned":
+            return super().hold(policy)
+        return Trial("PASS", True, 500.0, 0.0, 50)
+
+
+@pytest.mark.usefixtures("untaught")
+def test_what_holds_is_not_fine_tuned(tuned):
+    searched({"distil": 0}, sparsity=0.9, fine_tune_env_steps=100)
+    assert tuned == []
+
+
+@pytest.mark.usefixtures("untaught")
+def test_what_does_not_hold_is_fine_tuned_before_another_route_is_tried(tuned):
+    needed, recipe = {"distil": 1_000}, {"sparsity": 0.9, "fine_tune_env_steps": 100}
+    best, tried = searched(needed, trials=Tunable, **recipe)
+    assert tuned == [("distil", 100)]
+    assert [route for route, _ in tried] == ["distil", "distil"]
+    assert best.candidate.stages[-1][0] == "fine_tuned"
+    assert best.row(True).fine_tuned
+    assert "distil to 0.9, fine-tuned: 12 of 16" in str(best.row(True))
+
+
+@pytest.mark.usefixtures("untaught")
+def test_where_that_does_not_help_either_the_other_route_is_tried(tuned):
+    best, tried = searched({"distil": 1_000, "prune": 0}, sparsity=0.9, fine_tune_env_steps=100)
+    assert tuned == [("distil", 100)]
+    assert [route for route, _ in tried] == ["distil", "distil", "prune"]
+    assert best.candidate.recipe.route == "prune"
+
+
+@pytest.mark.usefixtures("untaught")
+def test_what_was_fine_tuned_is_found_again_and_what_was_taught_is_of_any_number(tmp_path, tuned):
+    recipe = {"sparsity": 0.9, "route": "distil", "until": "target"}
+    needed = {"distil": 1_000}
+    searched(needed, tmp_path / "work", **recipe, fine_tune_env_steps=100)
+    searched(needed, tmp_path / "work", **recipe, fine_tune_env_steps=100)
+    assert tuned == [("distil", 100)]
+    entries = len(list((tmp_path / "work").iterdir()))
+    searched(needed, tmp_path / "work", **recipe, fine_tune_env_steps=200)
+    assert tuned == [("distil", 100), ("distil", 200)]
+    assert len(list((tmp_path / "work").iterdir())) == entries + 2
 
 
 @pytest.mark.usefixtures("untaught")

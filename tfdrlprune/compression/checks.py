@@ -10,6 +10,7 @@ from tfdrlprune.agents.environments import spaces_of
 from tfdrlprune.agents.spaces import action_nest, observation_nest
 from tfdrlprune.compression import candidates
 from tfdrlprune.compression.bench import Judging
+from tfdrlprune.compression.fine_tuning import check_fine_tuning
 from tfdrlprune.observations import as_batch
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.recipe import AUTO, Recipe
@@ -47,8 +48,15 @@ def check_request(
             "until='breaks' goes on as long as the policy holds in its environment, and none is "
             "given. Give one, or write until='target'."
         )
+    if env is None and recipe.fine_tune_env_steps:
+        raise ValueError(
+            f"fine_tune_env_steps={recipe.fine_tune_env_steps} are of an environment, and none is "
+            "given. Give one, or write fine_tune_env_steps=0."
+        )
     if env is not None:
         _check_fit(teacher, env)
+        if recipe.fine_tune_env_steps:
+            check_fine_tuning(teacher, env)
     if observations is not None:
         as_batch(teacher.observation_spec, observations)
     candidates.check(recipe, teacher)

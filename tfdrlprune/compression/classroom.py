@@ -24,6 +24,9 @@ from tfdrlprune.simulation import Environment
 
 Tell = Callable[[str, int, int], None]
 
+# Name of the stage that reinforcement learning has made.
+FINE_TUNED = "fine_tuned"
+
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
@@ -48,6 +51,16 @@ class Candidate:
     def policy(self) -> Policy:
         """The last stage's."""
         return self.stages[-1][1]
+
+    @property
+    def offered(self) -> tuple[tuple[str, Policy], ...]:
+        """The stages that can be shipped: of a fine-tuned candidate not those before.
+
+        They did not hold, or nothing would have been fine-tuned; and since stages are tested in
+        order, with them nothing after them would count.
+        """
+        names = [name for name, _ in self.stages]
+        return self.stages[names.index(FINE_TUNED) if FINE_TUNED in names else 0 :]
 
     @property
     def parameters(self) -> int:

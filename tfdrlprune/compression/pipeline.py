@@ -14,8 +14,9 @@ from tfdrlprune.compression.bench import Bench, Judging, Progress
 from tfdrlprune.compression.call import python_call
 from tfdrlprune.compression.candidates import distilled
 from tfdrlprune.compression.checks import check_request
-from tfdrlprune.compression.classroom import Candidate, Classroom
+from tfdrlprune.compression.classroom import FINE_TUNED, Candidate, Classroom
 from tfdrlprune.compression.distillation import DistillationSettings
+from tfdrlprune.compression.fine_tuning import fine_tuned
 from tfdrlprune.compression.forms import forms_of
 from tfdrlprune.compression.narrow import least_parameters
 from tfdrlprune.compression.routes import Routes
@@ -118,7 +119,8 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
     gradually while its dense self teaches it on the states that it visits (with granularity "unit"
     the units that close are taken out), or a smaller dense network is taught from scratch. What
     does not hold on selection seeds is made less small until it does, and with ``until="breaks"``
-    what holds is made smaller until it does not. What is left may be pruned `further`; then it is
+    what holds is made smaller until it does not. Before that PPO goes on with it, for
+    ``fine_tune_env_steps``. What is left may be pruned `further`; then it is
     exported in the recipe's precision.
 
     The artifact of every stage is run in the environment on the same seeds, which nothing else has
@@ -236,7 +238,7 @@ def _judge(
         "recipe": own,
         "pruned_layers": candidate.pruned_layers,
     }
-    for name, policy in candidate.stages:
+    for name, policy in candidate.offered:
         bench.add(name, policy, **made)
         names.append(name)
     for form in forms_of(recipe.precision, bench, candidate.policy, fallback=judging.fallback):
@@ -254,7 +256,8 @@ def _judge(
 def _add_small_dense(bench: Bench, chosen: Candidate, classroom: Classroom) -> None:
     """Judges a dense network of as many parameters, taught the same way."""
     teacher = classroom.teacher
-    if chosen.stages[-1][0] == "distilled":
+    *_, last = (name for name, _ in chosen.stages if name != FINE_TUNED)
+    if last == "distilled":
         classroom.tell("small dense: the result is a dense network taught from scratch", 1, 1)
         return
     if (least := least_parameters(teacher)) > chosen.nonzero:
@@ -262,4 +265,6 @@ def _add_small_dense(bench: Bench, chosen: Candidate, classroom: Classroom) -> N
         classroom.tell(f"small dense: one unit a layer has {least} parameters already", 1, 1)
         return
     thin = distilled(chosen.recipe, classroom, parameters=chosen.nonzero)
+    if chosen.recipe.fine_tune_env_steps:
+        thin = fine_tuned(thin, classroom, chosen.recipe.fine_tune_env_steps)
     bench.add(SMALL_DENSE, thin.policy)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tfdrlprune.compression.candidates import budget_of, make, sparser
 from tfdrlprune.compression.classroom import Candidate, Classroom
+from tfdrlprune.compression.fine_tuning import env_steps_of, fine_tuned
 from tfdrlprune.compression.narrow import least_parameters
 from tfdrlprune.compression.rounding import rounded
 from tfdrlprune.compression.search import Found, search
@@ -21,6 +22,12 @@ from tfdrlprune.recipe import Recipe
 
 # Sizes this near to one another are the same: then the return decides.
 _ALIKE = 1.05
+
+# What no candidate depends on, or not until it was taught and tried.
+_NEUTRAL: dict[str, Any] = {
+    **{"precision": "float32", "until": "target", "small_dense": False},
+    "fine_tune_env_steps": 0,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +73,7 @@ class Attempt:
             episodes=0 if trial is None else trial.episodes,
             seconds=round(self.seconds, 1),
             chosen=chosen,
+            fine_tuned=bool(self.candidate.recipe.fine_tune_env_steps),
         )
 
 
@@ -109,8 +117,7 @@ class Routes:
         for route in self._order:
             if made and made[-1].holds and not self._both(recipe):
                 break
-            if (attempt := self._along(route, recipe)) is not None:
-                made.append(attempt)
+            made += self._along(route, recipe)
         if not made:
             return None
         winner = best_of(made)
@@ -126,19 +133,34 @@ class Routes:
         """
         return not self.attempts and recipe.granularity == "unit"
 
-    def _along(self, route: str, recipe: Recipe) -> Attempt | None:
+    def _along(self, route: str, recipe: Recipe) -> Iterator[Attempt]:
+        """Yields what was taught along a route, and what was fine-tuned where that fails."""
         teacher = self._classroom.teacher
         # What candidates don't depend on is the same for all, so that they are found again.
-        own = dataclasses.replace(
-            recipe, route=route, precision="float32", until="target", small_dense=False
-        )
+        own = dataclasses.replace(recipe, route=route, **_NEUTRAL)
         if route == "distil":
             least = least_parameters(teacher, multiple=own.multiple_of)
             if least > budget_of(own, teacher):
-                return None
-        start = time.perf_counter()
+                return
         made_of = self._made_of and self._made_of | {"recipe": own.to_dict()}
-        candidate, seconds = self._stored(own, made_of)
+        taught = self._tried(made_of, lambda: self._taught(own))
+        yield taught
+        if taught.trial is None or taught.holds:
+            return
+        if env_steps := env_steps_of(recipe, self._classroom):
+            yield self._tried(
+                made_of and made_of | {"fine_tune_env_steps": env_steps},
+                lambda: fine_tuned(taught.candidate, self._classroom, env_steps),
+            )
+
+    def _taught(self, recipe: Recipe) -> Candidate:
+        candidate = sparser(make(recipe, self._classroom), self._classroom)
+        return rounded(candidate, self._classroom)
+
+    def _tried(self, made_of: dict[str, Any] | None, make: Callable[[], Candidate]) -> Attempt:
+        """Returns a candidate with what it comes to, both found again or made now."""
+        start = time.perf_counter()
+        candidate, seconds = self._stored(made_of, make)
         if self._trials is None:
             return Attempt(candidate, None, seconds)
         trials = self._trials
@@ -152,13 +174,14 @@ class Routes:
         _, values = self._store.of(tried, play)
         return Attempt(candidate, Trial(**values["trial"]), values["seconds"])
 
-    def _stored(self, recipe: Recipe, made_of: dict[str, Any] | None) -> tuple[Candidate, float]:
-        """Returns the candidate of a recipe, made before or now, and the seconds it took."""
+    def _stored(
+        self, made_of: dict[str, Any] | None, make: Callable[[], Candidate]
+    ) -> tuple[Candidate, float]:
+        """Returns a candidate, made before or now, and the seconds it took."""
 
         def made() -> tuple[dict[str, Any], dict[str, Any]]:
             start = time.perf_counter()
-            candidate = sparser(make(recipe, self._classroom), self._classroom)
-            candidate = rounded(candidate, self._classroom)
+            candidate = make()
             return dict(candidate.stages), {
                 "recipe": candidate.recipe.to_dict(),
                 "pruned_layers": candidate.pruned_layers,

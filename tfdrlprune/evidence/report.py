@@ -237,8 +237,8 @@ class Report:
     @property
     def taught_from_scratch(self) -> bool:
         """Whether the final stage is itself what a small dense network is trained to show."""
-        names = {row.name for row in self.stages}
-        return "distilled" in names and "sparse" not in names
+        sparse = any(row.name == "sparse" for row in self.stages)
+        return not sparse and any(each.chosen and each.route == "distil" for each in self.tried)
 
     @property
     def rehearsed(self) -> str:

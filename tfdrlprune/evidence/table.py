@@ -31,7 +31,7 @@ def cells(row: StageRow) -> list[str]:
 
 
 # Names of stages that are no folder's.
-_OURS = (SMALL_DENSE, "quantization_aware")
+_OURS = (SMALL_DENSE, "quantization_aware", "fine_tuned")
 
 
 def title(name: str) -> str:

@@ -20,6 +20,7 @@ class Tried:
         episodes: played.
         seconds: that making and trying it took.
         chosen: whether the final stages were made of it.
+        fine_tuned: whether reinforcement learning went on with it after it was taught.
     """
 
     route: str
@@ -32,6 +33,7 @@ class Tried:
     episodes: int
     seconds: float
     chosen: bool
+    fine_tuned: bool = False  # reports of before have no such key
 
     def __str__(self) -> str:
         played = "not played"
@@ -41,7 +43,8 @@ class Tried:
                 f"{self.episodes} selection episodes"
             )
         mark = ": taken" if self.chosen else ""
+        more = ", fine-tuned" if self.fine_tuned else ""
         return (
-            f"{self.route} to {self.sparsity:.4g}: {self.nonzero:,} of {self.parameters:,} stored "
-            f"parameters are not zero, {played}, {self.seconds:.1f} s{mark}"
+            f"{self.route} to {self.sparsity:.4g}{more}: {self.nonzero:,} of {self.parameters:,} "
+            f"stored parameters are not zero, {played}, {self.seconds:.1f} s{mark}"
         )

@@ -46,6 +46,8 @@ class Teaching:
         distil_loss: see `DistillationSettings`.
         distil_temperature: of the softmax over scores, in units of the mean gap between them.
         distil_learning_rate: at the start.
+        fine_tune_env_steps: environment steps of PPO with which a candidate that was taught and
+            does not hold goes on, 0 for none; by default 200,000 where PPO knows the actions.
 
     Raises:
         ValueError: a value is out of its range; says the range and what was received.
@@ -67,6 +69,9 @@ class Teaching:
     )
     distil_temperature: float = _option(0.2, "Of the softmax over scores, in mean gaps.")
     distil_learning_rate: float = _option(3e-3, "Of the student, at the start.")
+    fine_tune_env_steps: int | None = _count(
+        "Environment steps of PPO for what does not hold; 0 for none.  [default: 200,000]"
+    )
 
     def check_teaching(self) -> None:
         """Raises ValueError where a value is out of its range."""
@@ -86,5 +91,7 @@ class Teaching:
                 f"{self.distil_temperature!r}."
             )
         check_share("distil_learning_rate", self.distil_learning_rate)
+        if self.fine_tune_env_steps:
+            check_count("fine_tune_env_steps", self.fine_tune_env_steps)
         if not isinstance(self.small_dense, bool):
             raise ValueError(f"small_dense is true or false. Received: {self.small_dense!r}.")

@@ -1,0 +1,133 @@
+"""Reinforcement learning for a small policy that was taught and does not hold: PPO goes on with it.
+
+What a student learns from a teacher is to act alike. Where it still fails, its own returns tell it
+more: the small network learns what it can do, which need not be what the teacher does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tfdrlprune.agents.evaluation import EvaluationCallback
+from tfdrlprune.agents.ppo import ppo
+from tfdrlprune.agents.progress import Telling
+from tfdrlprune.agents.trainer import AgentTrainer
+from tfdrlprune.agents.updates import OnPolicySettings
+from tfdrlprune.compression.classroom import FINE_TUNED, Candidate, Classroom
+from tfdrlprune.evidence.rollouts import seeds_for
+from tfdrlprune.policies.copies import copy_of
+from tfdrlprune.policies.form import Policy
+from tfdrlprune.pruning.kernels import find_kernels
+from tfdrlprune.pruning.masks import Masks
+from tfdrlprune.quantization.callbacks import QuantizationCallback
+from tfdrlprune.recipe import Recipe
+from tfdrlprune.simulation import Environment
+
+_SETTINGS = OnPolicySettings(rollout_length=256, minibatch_size=64)
+_ENVS = 8
+_LEARNING_RATE = 3e-4
+# As many as a lesson of a continuous policy takes, about.
+_USUAL = 200_000
+# Share of the steps in which the critic learns alone. A policy that follows the advantages of one
+# that knows nothing yet forgets in a few updates what it was taught.
+_ALONE = 0.2
+# Times that the policy is evaluated, and the best kept.
+_LOOKS = 10
+_EPISODES = 20
+
+
+def check_fine_tuning(policy: Policy, env: Environment) -> None:
+    """Raises ValueError where PPO cannot go on with a policy in an environment."""
+    _agent(policy, env, None, 0)
+
+
+def env_steps_of(recipe: Recipe, classroom: Classroom) -> int:
+    """Returns how many environment steps a recipe gives to what does not hold, 0 for none."""
+    if recipe.fine_tune_env_steps is not None:
+        return recipe.fine_tune_env_steps
+    if classroom.env is None:
+        return 0
+    try:
+        check_fine_tuning(classroom.teacher, classroom.env)
+    except ValueError as error:  # nobody has asked for it
+        classroom.tell(f"no fine-tuning: {error}", 1, 1)
+        return 0
+    return _USUAL
+
+
+def fine_tuned(candidate: Candidate, classroom: Classroom, env_steps: int) -> Candidate:
+    """Returns the candidate with PPO's policy as one more stage; weights that are zero stay zero.
+
+    PPO-clip (Schulman et al. 2017) begins with the candidate's own policy. Its critic is new, and
+    learns alone at first, from what the policy collects.
+
+    Args:
+        candidate: whose last stage goes on.
+        classroom: with an environment.
+        env_steps: of PPO.
+    """
+    env, seed = classroom.env, classroom.seed
+    assert env is not None
+    what = f"fine-tuning {candidate.parameters:,} parameters"
+    alone = int(_ALONE * env_steps)
+    still = copy_of(candidate.policy)
+    still.model.trainable = False
+    begun = _agent(still, env, None, seed)
+    _fit(begun, env, classroom, alone, f"{what}, the critic first")
+    agent = _agent(copy_of(candidate.policy), env, begun, seed + 1)
+    best = EvaluationCallback(
+        env,
+        episodes=_EPISODES,
+        seed=int(seeds_for("selection", seed, 1)[0]),
+        keep_best=True,
+    )
+    rounding = [QuantizationCallback()] if candidate.recipe.qat else []
+    masks = _zeros_kept(agent, candidate)
+    try:
+        trainer, history = _fit(agent, env, classroom, env_steps - alone, what, [*rounding, best])
+    finally:
+        masks.remove()
+    policy = trainer.policy().replace(source=f"{candidate.policy.source}, fine-tuned")
+    return dataclasses.replace(
+        candidate,
+        recipe=dataclasses.replace(candidate.recipe, fine_tune_env_steps=env_steps),
+        stages=(*candidate.stages, (FINE_TUNED, policy)),
+        value=max(history["return"]),
+        coverage=None,  # what was rehearsed is not what this one has seen last
+    )
+
+
+def _agent(policy: Policy, env: Environment, critic_from: Any, seed: int) -> Any:
+    return ppo(env, policy=policy, critic_from=critic_from, seed=seed, learning_rate=_LEARNING_RATE)
+
+
+def _zeros_kept(agent: Any, candidate: Candidate) -> Masks:
+    """Returns masks in force on the agent's actor, closed where its weights are zero."""
+    kernels = find_kernels(agent.actor_net)
+    masks = Masks(kernels, with_biases=candidate.recipe.granularity in ("unit", "layer"))
+    masks.assign([np.asarray(each.variable.numpy() != 0.0, np.float32) for each in kernels])
+    return masks
+
+
+def _fit(
+    agent: Any,
+    env: Environment,
+    classroom: Classroom,
+    env_steps: int,
+    what: str,
+    callbacks: Sequence[Any] = (),
+) -> tuple[AgentTrainer, dict[str, list[float]]]:
+    """Trains an agent; returns its trainer and the logs."""
+    trainer = AgentTrainer(agent, env, num_envs=_ENVS, settings=_SETTINGS, seed=classroom.seed)
+    telling = Telling(what, trainer.planned_steps(None, env_steps), classroom.tell)
+    history = trainer.fit(
+        env_steps=env_steps,
+        epochs=_LOOKS,
+        callbacks=[*callbacks, telling, *classroom.callbacks(what)],
+        verbose=0,
+    )
+    return trainer, history.history
