@@ -5,9 +5,9 @@
 Teachers are 256x256 (`frontier_teachers.py`), kept outside of the repository. Every finished run is
 appended to results/frontier.jsonl and not made again: stop it at any time, the same command goes
 on. Goals: `compress` to a number of parameters, judged as it judges, with the seconds from the
-trained policy to the verdict. Curves: pruned and repaired, distilled from scratch, and trained by
-RL from scratch, at the same numbers of parameters, 100 greedy episodes each on seeds of which
-nothing was chosen.
+trained policy to the verdict. Curves: pruned and repaired, distilled from scratch, distilled
+and fine-tuned where that does not hold, and trained by RL from scratch, at the same numbers of
+parameters, 100 greedy episodes each on seeds of which nothing was chosen.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sparsity_sweep import append, pin, whole_lines
 RUNS = RESULTS / "frontier.jsonl"
 PICTURE = HERE.parent / "docs" / "images" / "frontier.svg"
 CURVES = ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5")
-METHODS = ("distil", "prune", "rl")
+METHODS = ("distil", "prune", "rl", "tuned")
 
 
 def points(envs: list[str]) -> list[Point]:

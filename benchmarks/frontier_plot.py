@@ -11,6 +11,7 @@ LABELS = {
     "distil": "distilled from scratch",
     "prune": "pruned and repaired",
     "rl": "small, trained by RL",
+    "tuned": "distilled, and PPO where that fails",
 }
 
 

@@ -49,7 +49,7 @@ class Point:
 
     Attributes:
         env: the task.
-        method: "compress", "dense", "distil", "prune" or "rl".
+        method: "compress", "dense", "distil", "prune", "rl" or "tuned".
         keep: share of the parameters that is left.
         seed: of everything but the teacher.
     """
@@ -163,11 +163,33 @@ def _small(point: Point, dense: Any) -> tuple[Any, int]:
         )
         return policy, trainable_parameters(policy)
     kind = "element" if point.method == "prune" else "unit"
-    recipe = tp.Recipe(sparsity=1.0 - point.keep, granularity=kind, route=point.method)
+    route = "prune" if point.method == "prune" else "distil"
+    recipe = tp.Recipe(sparsity=1.0 - point.keep, granularity=kind, route=route, until="target")
     settings = DistillationSettings.of(recipe, dense)
     classroom = Classroom(dense, point.env, None, settings, point.seed, lambda *_: None)
-    found: Candidate = make(recipe, classroom)
+    found: Candidate
+    if point.method == "tuned":
+        found = _as_compress_does(recipe, classroom, GOALS[point.env].bounds)
+    else:
+        found = make(recipe, classroom)
     return found.policy, found.nonzero
+
+
+def _as_compress_does(recipe: Any, classroom: Any, bounds: tuple[float, float] | None) -> Any:
+    """Returns what is taught, or, where that does not hold on selection seeds, the better one."""
+    from tfdrlprune.compression.bench import Judging
+    from tfdrlprune.compression.routes import Routes
+    from tfdrlprune.compression.store import Store
+    from tfdrlprune.compression.trials import Trials
+    from tfdrlprune.evidence.rollouts import random_return
+    from tfdrlprune.evidence.terms import Terms
+
+    terms = Terms(floor=random_return(classroom.env, seed=classroom.seed), bounds=bounds)
+    episodes = Judging().selection_episodes
+    with Trials(classroom.env, classroom.teacher, terms, episodes, classroom.seed) as trials:
+        found = Routes(recipe, classroom, trials, Store(None), None).search()
+    print([str(each.row(each is found.best)) for each in found.attempts], flush=True)
+    return found.best.candidate
 
 
 def interval(returns: Any) -> dict[str, Any]:
