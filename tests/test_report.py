@@ -152,18 +152,21 @@ def test_the_page_says_the_verdict_first_and_then_the_numbers(page):
 
 
 @pytest.mark.parametrize(
-    ("name", "small", "told"),
+    ("name", "route", "small", "told"),
     [
-        ("pruned", False, "No dense network of as few parameters was trained beside it."),
-        ("distilled", False, "It is a dense network itself, taught from scratch."),
-        ("pruned", True, None),
+        ("pruned", "prune", False, "No dense network of as few parameters was trained beside it."),
+        ("distilled", "distil", False, "It is a dense network itself, taught from scratch."),
+        ("fine_tuned", "distil", False, "It is a dense network itself, taught from scratch."),
+        ("fine_tuned", "prune", False, "No dense network of as few parameters was trained"),
+        ("pruned", "prune", True, None),
     ],
 )
-def test_the_page_says_where_a_dense_network_of_that_size_is(name, small, told):
+def test_the_page_says_where_a_dense_network_of_that_size_is(name, route, small, told):
     rows = [row("dense", DENSE, beside=None), row(name, DENSE)]
     rows += [row("small_dense", DENSE)] if small else []
     made = Report.of(rows, requested=name, env="CartPole-v1", seed=3)
-    made = dataclasses.replace(made, tried=(TRIED,), rehearsal=REHEARSAL)
+    tried = (dataclasses.replace(TRIED, route=route),)
+    made = dataclasses.replace(made, tried=tried, rehearsal=REHEARSAL)
     text = re.sub(r"\s+", " ", Page(made.files(plain=True)["report.html"].decode()).text)
     sentences = ("No dense network of as few parameters", "It is a dense network itself")
     assert [each in text for each in sentences] == [

@@ -52,7 +52,8 @@ class Trials:
 
 def searched(needed, store=None, trials=Trials, **recipe):
     classroom = Classroom(TEACHER, "CartPole-v1", None, QUICKER, 0, lambda *_: None)
-    made = Routes(tp.Recipe(**recipe), classroom, trials(needed), Store(store), {"test": 1})
+    asked = tp.Recipe(**{"fine_tune_env_steps": 0} | recipe)
+    made = Routes(asked, classroom, trials(needed), Store(store), {"test": 1})
     found = made.search()
     tried = [(each.candidate.recipe.route, each.candidate.nonzero) for each in found.attempts]
     return found.best, tried
@@ -234,7 +235,7 @@ def test_a_killed_compression_goes_on_where_it_was(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("untaught")
 def test_the_report_tells_what_was_tried():
-    recipe = tp.Recipe(sparsity=0.5, granularity="unit", until="target")
+    recipe = tp.Recipe(sparsity=0.5, granularity="unit", until="target", fine_tune_env_steps=0)
     judging = Judging(episodes=2, selection_episodes=2)
     result = tp.compress(TEACHER, "CartPole-v1", recipe, distillation=QUICKER, judging=judging)
     tried = result.report.to_dict()["tried"]
@@ -260,7 +261,7 @@ def test_what_is_left_can_be_pruned_further_and_is_a_stage_of_its_own():
 
 @pytest.mark.usefixtures("untaught")
 def test_every_stage_can_be_exported(tmp_path):
-    recipe = tp.Recipe(sparsity=0.5, route="distil", until="target")
+    recipe = tp.Recipe(sparsity=0.5, route="distil", until="target", fine_tune_env_steps=0)
     judging = Judging(episodes=2, selection_episodes=2)
     result = tp.compress(TEACHER, "CartPole-v1", recipe, distillation=QUICKER, judging=judging)
     result.export(tmp_path / "dense", stage="dense")
