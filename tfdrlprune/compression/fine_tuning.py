@@ -19,7 +19,6 @@ from tfdrlprune.agents.trainer import AgentTrainer
 from tfdrlprune.agents.updates import OnPolicySettings
 from tfdrlprune.compression.classroom import FINE_TUNED, Candidate, Classroom
 from tfdrlprune.evidence.rollouts import seeds_for
-from tfdrlprune.policies.copies import copy_of
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.kernels import find_kernels
 from tfdrlprune.pruning.masks import Masks
@@ -74,11 +73,10 @@ def fine_tuned(candidate: Candidate, classroom: Classroom, env_steps: int) -> Ca
     assert env is not None
     what = f"fine-tuning {candidate.parameters:,} parameters"
     alone = int(_ALONE * env_steps)
-    still = copy_of(candidate.policy)
-    still.model.trainable = False
-    begun = _agent(still, env, None, seed)
+    begun = _agent(candidate.policy, env, None, seed)
+    begun.actor_net.trainable = False
     _fit(begun, env, classroom, alone, f"{what}, the critic first")
-    agent = _agent(copy_of(candidate.policy), env, begun, seed + 1)
+    agent = _agent(candidate.policy, env, begun, seed + 1)
     best = EvaluationCallback(
         env,
         episodes=_EPISODES,
