@@ -1,6 +1,6 @@
 """A recurrent policy made small: CartPole-v1 without its velocities, an LSTM that remembers.
 
-    python benchmarks/frontier_recurrent.py [--teachers FOLDER] [--sparsity 0.95]
+    python benchmarks/frontier_recurrent.py [--teachers FOLDER] [--sparsity 0.985]
 
 The teacher is a recurrent PPO agent (64 before the LSTM, 64 in it, 64 behind it), trained here once
 and kept outside of the repository. `compress` teaches a thinner LSTM over whole sequences of states
@@ -86,7 +86,7 @@ def main() -> None:
     """Compresses, judges, and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--teachers", type=Path, default=FOLDER, help="folder of the policies")
-    parser.add_argument("--sparsity", type=float, default=0.95)
+    parser.add_argument("--sparsity", type=float, default=0.985)
     options = parser.parse_args()
     import tfdrlprune as tp
     from tfdrlprune.evidence.terms import Terms
