@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import json
 import re
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from tfdrlprune.recipe.selection import CRITERIA, GROUP_SCORES
 from tfdrlprune.recipe.teaching import CONTINUOUS_LOSSES, DISCRETE_LOSSES, ROUTES, UNTIL
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 # Those that name our command's options; the benchmarks have options of their own.
 PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")} - {ROOT / "docs/benchmarks.md"})
 # Options of other commands than ours, that the documents name.
@@ -191,3 +193,25 @@ def test_the_keys_of_diagnostics_are_on_their_page():
     ):
         for each in dataclasses.fields(kind):
             assert {f"{prefix}{each.name}", each.name} & told, f"{kind.__name__}.{each.name}"
+
+
+def test_the_readmes_table_is_that_of_the_benchmarks():
+    measured = [
+        row
+        for name in ("frontier_goals", "frontier_images", "frontier_recurrent")
+        for row in json.loads((RESULTS / f"{name}.json").read_text("utf-8"))["rows"]
+    ]
+    shown = rows("README.md", "trained policy")
+    assert len(shown) == len(measured)
+    for cells, row in zip(shown, measured, strict=True):
+        name, dense, theirs, small, ours, size, seconds = cells
+        assert name.split(",")[0].split(" without")[0].replace(" ", "/") in row["env"]
+        assert dense == f"{row['dense_parameters']:,}"
+        assert small == f"**{row['parameters']:,}**"
+        for said, returns in ((theirs, row["dense_return"]), (ours, row["return"])):
+            number = float(said.split(", ")[0].replace(",", ""))
+            mean = returns["median"]
+            assert number == pytest.approx(mean, abs=0.5 if abs(mean) > 10 else 0.005)
+        assert ours.endswith(row["verdict"])
+        assert size == f"{100 * row['bytes_ratio']:.1f} %"
+        assert seconds == f"{row['seconds']:.0f}"

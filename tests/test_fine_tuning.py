@@ -58,6 +58,7 @@ def test_it_is_one_more_stage_of_the_candidate_which_stays_as_it_is():
     assert any((own != was).any() for own, was in changed)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short")
 def test_the_critic_learns_alone_at_first(monkeypatch):
     seen = []
@@ -117,6 +118,7 @@ def test_progress_and_callbacks_hear_of_it():
     assert told[-1][1] == told[-1][2]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short")
 def test_with_qat_the_policy_rounds_while_it_learns_and_is_plain_afterwards(monkeypatch):
     rounding = []
