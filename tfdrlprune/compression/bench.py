@@ -112,7 +112,7 @@ class Bench:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ledger.__exit__()
+        self._ledger.close()
 
     def add(
         self,

@@ -85,11 +85,15 @@ class Ledger:
         self._baseline: Series | None = None
         self._first_folder: str | os.PathLike[str] = ""
 
+    def close(self) -> None:
+        """Ends the processes that play."""
+        self._players.close()
+
     def __enter__(self) -> Ledger:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._players.close()
+        self.close()
 
     def add(self, name: str, folder: str | os.PathLike[str], *, judged: bool = True) -> StageRow:
         """Measures an artifact, and returns what was found.
