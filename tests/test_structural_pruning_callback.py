@@ -129,6 +129,11 @@ def test_a_run_that_ends_before_its_schedule_says_so(caplog):
     assert "it runs from step 4 to 1000, and training ended at step 8" in caplog.text
 
 
+def test_trained_gates_without_an_end_say_nothing_of_one(caplog):
+    fit(model("l1"), StructuralPruningCallback(None, frequency=4), epochs=1)
+    assert "schedule" not in caplog.text
+
+
 def test_mixed_precision_takes_gates():
     tf.keras.mixed_precision.set_global_policy("mixed_float16")
     try:

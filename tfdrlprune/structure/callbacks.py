@@ -12,7 +12,7 @@ import numpy as np
 
 from tfdrlprune.pruning.masking import Networks
 from tfdrlprune.pruning.models import HasNetworks, find, networks_of, step_of
-from tfdrlprune.pruning.schedules import DEFAULT_FREQUENCY, Rise
+from tfdrlprune.pruning.schedules import DEFAULT_FREQUENCY, linear
 from tfdrlprune.pruning.updates import Schedule
 from tfdrlprune.recipe.checks import check_choice, check_count
 from tfdrlprune.recipe.forms import parse_networks
@@ -112,7 +112,11 @@ class StructuralPruningCallback(tf.keras.callbacks.Callback):
                     f"end_step={end_step} and a schedule."
                 )
         self._roles = parse_networks(networks)
-        self._source = schedule if schedule is not None else _nothing(frequency, end_step)
+        self._source = schedule
+        if schedule is None:
+            self._source = _nothing
+            if end_step is not None:
+                self._source = linear(0.0, 0, end_step, frequency=frequency)
         self._penalty_alone, self._frequency, self._data = schedule is None, frequency, data
         # All roles' own are checked now, and not when training begins.
         self._schedules = {
@@ -266,12 +270,9 @@ class StructuralPruningCallback(tf.keras.callbacks.Callback):
         return True
 
 
-def _nothing(frequency: int, end_step: int | None) -> Any:
-    """Returns a schedule that asks for nothing, and ends."""
-    end = 2**62 if end_step is None else end_step
-    return Rise(
-        initial_sparsity=0.0, final_sparsity=0.0, begin_step=0, end_step=end, frequency=frequency
-    )
+def _nothing(step: int) -> float:
+    """Returns what a schedule without an end asks for that leaves closing to the penalty."""
+    return 0.0
 
 
 def _unused(name: str, taken: dict[str, float]) -> str:
