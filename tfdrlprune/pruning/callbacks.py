@@ -23,6 +23,9 @@ __all__ = ["Followed", "PruningCallback"]
 
 _log = logging.getLogger("tfdrlprune")
 
+# A step that no run reaches.
+_NEVER = 2**62
+
 
 class PruningCallback(MaskingCallback):
     """Prunes while the model trains; masks stay in force after ``fit``, until `strip`.
@@ -92,7 +95,9 @@ class PruningCallback(MaskingCallback):
         super().__init__(networks, data, mask_pictures)
         check_seed(seed)
         self._gated = schedule if isinstance(schedule, ReturnGated) else None
-        self._source: Any = _never(schedule) if isinstance(schedule, ReturnGated) else schedule
+        self._source: Any = schedule
+        if self._gated is not None:  # it asks, and the schedule only says where it ends
+            self._source = schedules.one_shot(self._gated.final_sparsity, at=_NEVER)
         self._frequency = DEFAULT_FREQUENCY if frequency is None else frequency
         self._schedule = Schedule(self._source, self._frequency)
         if frequency is not None and self._schedule.has_own_frequency:
@@ -219,14 +224,3 @@ class PruningCallback(MaskingCallback):
             ", and the last rise was taken back" if taken_back else "",
             gate.schedule.final_sparsity,
         )
-
-
-def _never(schedule: ReturnGated) -> schedules.Rise:
-    """Returns a schedule with the same end that asks for nothing: the gate does."""
-    never = 2**62
-    return schedules.Rise(
-        initial_sparsity=0.0,
-        final_sparsity=schedule.final_sparsity,
-        begin_step=never,
-        end_step=never,
-    )

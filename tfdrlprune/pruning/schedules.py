@@ -7,7 +7,7 @@ any function of yours from a step to a sparsity.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tfdrlprune.recipe import Recipe, check_sparsity
 from tfdrlprune.recipe.checks import check_count, check_number, check_share
@@ -110,14 +110,8 @@ def linear(
         >>> linear(0.5, 0, 100)(50)
         0.25
     """
-    return Rise(
-        initial_sparsity=initial_sparsity,
-        final_sparsity=sparsity,
-        begin_step=begin_step,
-        end_step=end_step,
-        frequency=frequency,
-        power=1.0,
-    )
+    rise = cubic(sparsity, begin_step, end_step, frequency=frequency)
+    return replace(rise, initial_sparsity=initial_sparsity, power=1.0)
 
 
 def cubic(
@@ -165,14 +159,8 @@ def cyclical(
         >>> [schedule(step) for step in (50, 100, 150, 200)]
         [0.4375, 0.0, 0.4375, 0.5]
     """
-    return Rise(
-        initial_sparsity=initial_sparsity,
-        final_sparsity=sparsity,
-        begin_step=begin_step,
-        end_step=end_step,
-        frequency=frequency,
-        cycles=cycles,
-    )
+    rise = cubic(sparsity, begin_step, end_step, frequency=frequency)
+    return replace(rise, initial_sparsity=initial_sparsity, cycles=cycles)
 
 
 @dataclass(frozen=True, kw_only=True)
