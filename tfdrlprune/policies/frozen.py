@@ -16,7 +16,7 @@ from tfdrlprune.policies.graph_head import head_of
 from tfdrlprune.policies.one_step import one_step
 from tfdrlprune.policies.saved_model import SavedModel
 from tfdrlprune.policies.signature import Signature
-from tfdrlprune.specs import ArraySpec, Head, Nest, compact, flatten, output_count
+from tfdrlprune.specs import ArraySpec, Head, compact, flatten, output_count
 
 CANNOT = (
     "It runs, and is converted, as it is: it cannot be pruned, shrunk, distilled into, or trained, "
@@ -97,24 +97,13 @@ class FrozenPolicy(Policy):
         raise ValueError(f"A frozen policy is not saved; export it. {self.reason}")
 
 
-def load_policy(
-    path: str | os.PathLike[str],
-    *,
-    observation: Nest | None = None,
-    action: ArraySpec | None = None,
-) -> Policy:
+def rebuild_or_freeze(saved: SavedModel) -> Policy:
     """Returns a SavedModel's policy rebuilt of layers, or a `FrozenPolicy` where that fails.
 
-    Args:
-        path: the folder.
-        observation: as in `saved_model.load_policy`.
-        action: likewise.
-
     Raises:
-        ValueError: it is no policy, is damaged, acts at random, or its graph for one observation
-            acts differently from the SavedModel.
+        ValueError: it acts at random, or its graph for one observation acts differently from the
+            SavedModel.
     """
-    saved = saved_model.read(path, observation=observation, action=action)
     try:
         return saved_model.rebuild(saved)
     except ValueError as error:

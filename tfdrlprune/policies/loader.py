@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tfdrlprune.nearest import check_policy_there, inside
 from tfdrlprune.policies import form, frozen, keras_file, saved_model
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.saved_model import SavedModel
 from tfdrlprune.policies.signature_file import is_saved_model
 from tfdrlprune.specs import ArraySpec, Head, Nest
 
@@ -56,15 +56,7 @@ def load(
         >>> bool(again.action([0.0, 0.1, 0.02, -0.1]) == policy.action([0.0, 0.1, 0.02, -0.1]))
         True
     """
-    keras = partial(
-        keras_file.load_policy,
-        head=head,
-        observation=observation,
-        action=action,
-        custom_objects=custom_objects,
-    )
-    saved = partial(saved_model.load_policy, observation=observation, action=action)
-    return _load(Path(path), custom_objects, keras, saved)
+    return _load(Path(path), saved_model.rebuild, head, observation, action, custom_objects)
 
 
 def load_exportable(
@@ -93,25 +85,32 @@ def load_exportable(
         Traceback (most recent call last):
         FileNotFoundError: There is no policy at no/such/folder: no such file or folder.
     """
-    keras = partial(keras_file.load_policy, head=head, observation=observation, action=action)
-    saved = partial(frozen.load_policy, observation=observation, action=action)
-    return _load(Path(path), None, keras, saved)
+    return _load(Path(path), frozen.rebuild_or_freeze, head, observation, action)
 
 
 def _load(
     source: Path,
-    custom_objects: Mapping[str, Any] | None,
-    from_keras: Callable[..., Policy],
-    from_saved_model: Callable[..., Policy],
+    build: Callable[[SavedModel], Policy],
+    head: Head | None,
+    observation: Nest | None,
+    action: ArraySpec | None,
+    custom_objects: Mapping[str, Any] | None = None,
 ) -> Policy:
+    """Returns what `load` does; a SavedModel becomes a policy by ``build``."""
     check_policy(source)
     for folder in (source, source / _RUN_POLICY):
         if form.is_saved_policy(folder):
             return Policy.load(folder, custom_objects)
     if keras_file.is_keras(source):
-        return from_keras(source)
+        return keras_file.load_policy(
+            source,
+            head=head,
+            observation=observation,
+            action=action,
+            custom_objects=custom_objects,
+        )
     folder = source if is_saved_model(source) else source / _RUN_SAVED_MODEL
-    return from_saved_model(folder)
+    return build(saved_model.read(folder, observation=observation, action=action))
 
 
 def check_policy(source: Path) -> None:

@@ -88,13 +88,13 @@ class SavedModel:
         prove(policy, expected + self.shift, drawn, what, episodes)
 
 
-def load_policy(
+def read(
     path: str | os.PathLike[str],
     *,
     observation: Nest | None = None,
     action: ArraySpec | None = None,
-) -> Policy:
-    """Returns the policy of a SavedModel that TF-Agents' PolicySaver wrote.
+) -> SavedModel:
+    """Returns what is in a SavedModel folder that TF-Agents' PolicySaver wrote.
 
     Args:
         path: the folder, with its ``policy_specs.pbtxt``.
@@ -102,19 +102,8 @@ def load_policy(
         action: the environment's own action spec; None takes the saved one.
 
     Raises:
-        ValueError: it is no policy, an operation cannot be rebuilt (named), or what was built acts
-            differently from the SavedModel on 1,000 observations (says how far off).
+        ValueError: it is no policy, is damaged, or does not fit the specs.
     """
-    return rebuild(read(path, observation=observation, action=action))
-
-
-def read(
-    path: str | os.PathLike[str],
-    *,
-    observation: Nest | None = None,
-    action: ArraySpec | None = None,
-) -> SavedModel:
-    """Returns what is in a SavedModel folder, checked against the specs; see `load_policy`."""
     signature = read_signature(path)
     if signature.sampled:
         _log.warning(
@@ -137,7 +126,12 @@ def read(
 
 
 def rebuild(saved: SavedModel) -> Policy:
-    """Returns a SavedModel's policy as layers, proved; see `load_policy`."""
+    """Returns a SavedModel's policy as layers, proved.
+
+    Raises:
+        ValueError: an operation cannot be rebuilt (named), or what was built acts differently from
+            the SavedModel on 1,000 observations (says how far off).
+    """
     try:
         built = _rebuilt(saved)
     except ValueError as error:
