@@ -13,6 +13,7 @@ from tf_agents.networks import categorical_q_network
 from tf_agents.policies import greedy_policy, policy_saver
 from tf_agents.trajectories import policy_step, trajectory
 from tf_agents.trajectories import time_step as ts
+from trainers import trained_and_resumed
 
 import tfdrlprune as tp
 from tfdrlprune import runtime
@@ -194,13 +195,7 @@ def test_its_saved_model_comes_back_as_the_same_policy(tmp_path):
 
 @pytest.mark.slow
 def test_a_checkpoint_brings_back_the_whole_run(tmp_path):
-    trainer = trainer_of()
-    trainer.fit(steps=64, verbose=0)
-    trainer.save_weights(tmp_path / "weights")
-    other = trainer_of(seed=5)
-    other.load_weights(tmp_path / "weights")
-    for each in (trainer, other):
-        each.fit(steps=64, verbose=0)
+    trainer, other = trained_and_resumed(trainer_of, 64, tmp_path / "weights")
     for ours, theirs in zip(trainer.agent.variables, other.agent.variables, strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 

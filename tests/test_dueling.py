@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from builders import CHOICE, VECTOR, dqn, greedy
 from tf_agents.policies import greedy_policy, policy_saver
+from trainers import trained_and_resumed
 
 import tfdrlprune as tp
 from tfdrlprune import policies, runtime
@@ -93,13 +94,7 @@ def test_masks_hold_in_every_stream_and_its_target_and_reach_the_artifact(tmp_pa
 
 @pytest.mark.slow
 def test_a_checkpoint_brings_back_the_whole_run(tmp_path):
-    trainer = trainer_of()
-    trainer.fit(steps=64, verbose=0)
-    trainer.save_weights(tmp_path / "weights")
-    other = trainer_of(seed=5)
-    other.load_weights(tmp_path / "weights")
-    for each in (trainer, other):
-        each.fit(steps=64, verbose=0)
+    trainer, other = trained_and_resumed(trainer_of, 64, tmp_path / "weights")
     for ours, theirs in zip(trainer.agent.variables, other.agent.variables, strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 

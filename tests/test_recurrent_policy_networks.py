@@ -10,11 +10,12 @@ from tfdrlprune._tf_agents import tf_agents  # noqa: F401  must come before its 
 import numpy as np
 import pytest
 from builders import Recall, randomize, recurrent_dqn, recurrent_ppo
+from recurrent import logits_amid_episodes
 from tf_agents.trajectories import time_step as ts
 
 import tfdrlprune as tp
 from tfdrlprune import runtime
-from tfdrlprune.agents.internals import actor_critic, continued, q_learning
+from tfdrlprune.agents.internals import actor_critic, q_learning
 from tfdrlprune.policies.conversion import greedy_policy
 from tfdrlprune.pruning.kernels import find_kernels
 from tfdrlprune.structure import scores
@@ -182,24 +183,9 @@ def test_ppos_recurrent_critic_comes_with_its_normaliser_and_the_deviation(name)
 
 def test_ppo_trains_on_the_logits_that_it_collected_by_states_that_go_on():
     agent = tp.agents.ppo("CartPole-v1", policy=begun("ppo")[1])
-    trainer = trainer_of("ppo", agent)
-    collector = trainer._learner._collector
-    collector.collect(7)
-    rollout = collector.collect(7)
-    experience = trainer._learner._update._experience(rollout)
-    steps = ts.TimeStep(
-        experience.step_type, experience.reward, experience.discount, experience.observation
-    )
-    policy = agent.collect_policy
-
-    def logits():
-        step = policy._distribution(steps, policy.get_initial_state(4))
-        return step.action.logits_parameter().numpy()
-
-    collected = np.swapaxes(rollout.parameters["logits"], 0, 1)
-    with continued(agent, rollout.states):
-        np.testing.assert_allclose(logits(), collected, atol=1e-5)
-    assert np.abs(logits() - collected).max() > 1e-3  # which empty states would give
+    collected, trained, forgetful = logits_amid_episodes(trainer_of("ppo", agent))
+    np.testing.assert_allclose(trained, collected, atol=1e-5)
+    assert np.abs(forgetful - collected).max() > 1e-3
 
 
 @pytest.mark.parametrize(

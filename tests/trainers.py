@@ -27,3 +27,21 @@ def polynomial(begin, end):
 def zero_share(network):
     kernels = [kernel.variable.numpy() for kernel in find_kernels(network)]
     return sum((k == 0).sum() for k in kernels) / sum(k.size for k in kernels)
+
+
+def trained_and_resumed(make, steps, path):
+    """Returns a trainer after twice so many steps, and one that took over at half of them.
+
+    Args:
+        make: makes a trainer, with a seed or without.
+        steps: of each half.
+        path: of the checkpoint.
+    """
+    trainer = make()
+    trainer.fit(steps=steps, verbose=0)
+    trainer.save_weights(str(path))
+    other = make(seed=5)
+    other.load_weights(str(path))
+    for each in (trainer, other):
+        each.fit(steps=steps, verbose=0)
+    return trainer, other
