@@ -4,7 +4,7 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 import pytest
-from test_distillation import balancer, continuous
+from students import balancer, continuous
 
 from tfdrlprune.compression.actor import Actor
 from tfdrlprune.policies.form import Policy

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from test_distillation import balancer
+from students import balancer
 
 from tfdrlprune.cli.app import run
 from tfdrlprune.compression.store import EPISODES

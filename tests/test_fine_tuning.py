@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from builders import recurrent_ppo
-from test_distillation import QUICK, balancer, constant
+from students import QUICK, balancer, constant
 
 import tfdrlprune as tp
 from tfdrlprune.compression import fine_tuning

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_distillation import balancer, continuous
+from students import balancer, continuous
 
 from tfdrlprune.choices import Choices
 from tfdrlprune.compression.distillation.objectives import (

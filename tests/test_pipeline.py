@@ -5,7 +5,7 @@ from tfdrlprune._tf import tf
 import numpy as np
 import pytest
 from artifacts import BALANCES, linear
-from test_distillation import QUICK, balancer
+from students import QUICK, balancer
 
 import tfdrlprune as tp
 from tfdrlprune import runtime

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from test_distillation import QUICK, balancer, copy, distill
+from students import QUICK, balancer, copy, distill
 
 from tfdrlprune.compression.distillation import Lesson
 from tfdrlprune.compression.distillation.rehearsed import coverage_of

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from test_distillation import QUICK, balancer
+from students import QUICK, balancer
 
 import tfdrlprune as tp
 from tfdrlprune.compression import classroom as classrooms

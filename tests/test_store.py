@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_distillation import balancer, copy
+from students import balancer, copy
 
 from tfdrlprune.compression.store import (
     EPISODES,
