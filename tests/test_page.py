@@ -8,10 +8,9 @@ import io
 import chromium
 import numpy as np
 import pytest
-from findings import FOUND
+from findings import CHOOSES, FOUND, TRIED
 from PIL import Image
 from reports import COUNT, episodes, report
-from test_reading import CHOOSES, TRIED
 
 from tfdrlprune.evidence.stored_kernels import Kernel
 

@@ -8,10 +8,9 @@ import re
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-from findings import FOUND
+from findings import FOUND, TRIED
 from PIL import Image
 from reports import COUNT, DENSE, episodes, report, row
-from test_reading import TRIED
 
 from tfdrlprune.evidence import drawing
 from tfdrlprune.evidence.plots import distributions, labels, pareto, pictures, scales, sweep_plots

@@ -5,39 +5,16 @@ import json
 
 import numpy as np
 import pytest
-from findings import FOUND
+from findings import CHOOSES, FOUND, MOVES, REHEARSAL, TRIED
 from reports import report
 
 from tfdrlprune.evidence import reading
-from tfdrlprune.evidence.bounding.interval_results import DifferenceBounds
-from tfdrlprune.evidence.coverage import Coverage
-from tfdrlprune.evidence.diagnostics import Deviation, Diagnostics, Flips, Quantiles
-from tfdrlprune.evidence.differences import Differences
 from tfdrlprune.evidence.stored_kernels import Kernel
-from tfdrlprune.evidence.tried import Tried
-
-QUANTILES = Quantiles(0.0, 0.1, 0.2, 0.3)
-BOUNDS = DifferenceBounds((-1.0,), (2.0,), 2.0, 0.5, None, None, None, 0.9, 0.01, True, 64)
-COVERAGE = Coverage(100, 90, 0.02, 1.5, 3.0, 7, 0.1, {"observation": [2, 0]})
-FLIPS = Flips(0.03, 1.0, 0.1, 0.5, 0.1, 0.5, 12)
-CHOOSES = Differences(
-    Diagnostics(100, 0.97, FLIPS, None, QUANTILES, QUANTILES), COVERAGE, BOUNDS, ()
-)
-MOVES = Differences(
-    Diagnostics(100, 0.9, None, Deviation(QUANTILES, 0.3, 4, 1), QUANTILES, None),
-    None,
-    None,
-    ("coverage: none",),
-)
-TRIED = Tried("prune", 0.9, 67_330, 6_733, "PASS", 498.0, -2.0, 150, 12.5, True)
 
 
 def kernel(nonzero):
     cells = np.arange(-6, 6, dtype=np.int8).reshape(3, 4)
     return Kernel("dense", "FULLY_CONNECTED", (3, 4), nonzero, cells, cells.astype(np.uint8))
-
-
-REHEARSAL = Coverage(2_048, 20_000, 0.025, 0.5, 1.5, 7, 0.01, {"observation": [2]})
 
 
 def whole(differences=CHOOSES):
