@@ -9,13 +9,15 @@ from builders import recurrent_ppo
 from students import QUICK, balancer, constant
 
 import tfdrlprune as tp
+from tfdrlprune.agents.internals import actor_critic
 from tfdrlprune.compression import fine_tuning
 from tfdrlprune.compression.bench import Judging
 from tfdrlprune.compression.checks import check_request
-from tfdrlprune.compression.classroom import FINE_TUNED, Candidate, Classroom
+from tfdrlprune.compression.classroom import Candidate, Classroom
 from tfdrlprune.compression.fine_tuning import check_fine_tuning, fine_tuned
 from tfdrlprune.compression.narrow import narrowed
 from tfdrlprune.evidence.reading import read
+from tfdrlprune.evidence.stage import FINE_TUNED
 from tfdrlprune.policies.copies import copy_of
 
 ENV = "CartPole-v1"
@@ -58,6 +60,16 @@ def test_it_is_one_more_stage_of_the_candidate_which_stays_as_it_is():
     assert any((own != was).any() for own, was in changed)
 
 
+def weights_of(agent):
+    """Returns the weights of the actor's model, and of the critic."""
+    networks = (agent.actor_net.model, actor_critic(agent).critic)
+    return [[each.numpy() for each in network.variables] for network in networks]
+
+
+def same(ours, theirs):
+    return all((own == its).all() for own, its in zip(ours, theirs, strict=True))
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("short")
 def test_the_critic_learns_alone_at_first(monkeypatch):
@@ -65,30 +77,24 @@ def test_the_critic_learns_alone_at_first(monkeypatch):
     fit = fine_tuning._fit
 
     def listening(agent, *arguments):
-        weights = [
-            [each.numpy() for each in network.trainable_variables]
-            for network in (agent.actor_net, agent.collect_policy._value_network)
-        ]
+        before = weights_of(agent)
         result = fit(agent, *arguments)
-        actor, critic = agent.actor_net, agent.collect_policy._value_network
-        seen.append(
-            [
-                any((new.numpy() != old).any() for new, old in zip(own, was, strict=True))
-                for own, was in zip(
-                    (actor.trainable_variables, critic.trainable_variables), weights, strict=True
-                )
-            ]
-        )
-        seen[-1] += [[each.numpy() for each in critic.trainable_variables], weights[1]]
+        seen.append((before, weights_of(agent)))
         return result
 
     monkeypatch.setattr(fine_tuning, "_fit", listening)
     fine_tuned(candidate(balancer()), classroom(balancer()), 512)
-    (actor_first, critic_first, learnt, _), (actor_then, critic_then, _, begun) = seen
-    assert (actor_first, critic_first) == (False, True)
-    assert (actor_then, critic_then) == (True, True)
-    for ours, theirs in zip(learnt, begun, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    alone, together = seen
+    assert [same(*each) for each in zip(*alone, strict=True)] == [True, False]
+    assert [same(*each) for each in zip(*together, strict=True)] == [False, False]
+    learnt, begun = alone[1][1], together[0][1]
+    assert same(learnt, begun)
+
+
+@pytest.mark.usefixtures("short")
+def test_as_few_steps_as_one_are_taken():
+    found = fine_tuned(candidate(balancer()), classroom(balancer()), 1)
+    assert found.recipe.fine_tune_env_steps == 1
 
 
 @pytest.mark.usefixtures("short")
@@ -122,11 +128,11 @@ def test_progress_and_callbacks_hear_of_it():
 @pytest.mark.usefixtures("short")
 def test_with_qat_the_policy_rounds_while_it_learns_and_is_plain_afterwards(monkeypatch):
     rounding = []
-    begin = fine_tuning.QuantizationCallback.on_train_end
+    end = fine_tuning.QuantizationCallback.on_train_end
 
     def ended(self, logs=None):
         rounding.append(self.quantized)
-        begin(self, logs)
+        end(self, logs)
 
     monkeypatch.setattr(fine_tuning.QuantizationCallback, "on_train_end", ended)
     given = candidate(balancer(), qat=True, precision="int8")
@@ -167,8 +173,12 @@ def test_a_recurrent_policy_goes_on_with_its_state():
 @pytest.mark.slow
 def test_a_network_that_was_hardly_taught_learns_to_balance_and_only_what_holds_is_judged(tmp_path):
     recipe = tp.Recipe(
-        **{"sparsity": 0.7, "route": "distil", "until": "target"},
-        **{"distil_rounds": 1, "distil_steps": 1, "fine_tune_env_steps": 60_000},
+        sparsity=0.7,
+        route="distil",
+        until="target",
+        distil_rounds=1,
+        distil_steps=1,
+        fine_tune_env_steps=60_000,
     )
     result = tp.compress(balancer(), ENV, recipe, judging=Judging(episodes=200))
     taught, tuned = result.report.tried

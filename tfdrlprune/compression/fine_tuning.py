@@ -10,18 +10,17 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from tfdrlprune.agents.evaluation import EvaluationCallback
 from tfdrlprune.agents.ppo import ppo
 from tfdrlprune.agents.progress import Telling
 from tfdrlprune.agents.trainer import AgentTrainer
 from tfdrlprune.agents.updates import OnPolicySettings
-from tfdrlprune.compression.classroom import FINE_TUNED, Candidate, Classroom
+from tfdrlprune.compression.classroom import Candidate, Classroom
 from tfdrlprune.evidence.rollouts import seeds_for
+from tfdrlprune.evidence.stage import FINE_TUNED
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.kernels import find_kernels
-from tfdrlprune.pruning.masks import Masks
+from tfdrlprune.pruning.masks import zeros_kept
 from tfdrlprune.quantization.callbacks import QuantizationCallback
 from tfdrlprune.recipe import Recipe
 from tfdrlprune.simulation import Environment
@@ -67,7 +66,7 @@ def fine_tuned(candidate: Candidate, classroom: Classroom, env_steps: int) -> Ca
     Args:
         candidate: whose last stage goes on.
         classroom: with an environment.
-        env_steps: of PPO.
+        env_steps: of PPO; both parts are rounded up to whole roll-outs.
     """
     env, seed = classroom.env, classroom.seed
     assert env is not None
@@ -75,7 +74,7 @@ def fine_tuned(candidate: Candidate, classroom: Classroom, env_steps: int) -> Ca
     alone = int(_ALONE * env_steps)
     begun = _agent(candidate.policy, env, None, seed)
     begun.actor_net.trainable = False
-    _fit(begun, env, classroom, alone, f"{what}, the critic first")
+    _fit(begun, classroom, alone, f"{what}, the critic first")
     agent = _agent(candidate.policy, env, begun, seed + 1)
     best = EvaluationCallback(
         env,
@@ -84,9 +83,12 @@ def fine_tuned(candidate: Candidate, classroom: Classroom, env_steps: int) -> Ca
         keep_best=True,
     )
     rounding = [QuantizationCallback()] if candidate.recipe.qat else []
-    masks = _zeros_kept(agent, candidate)
+    masks = zeros_kept(
+        find_kernels(agent.actor_net),
+        with_biases=candidate.recipe.granularity in ("unit", "layer"),
+    )
     try:
-        trainer, history = _fit(agent, env, classroom, env_steps - alone, what, [*rounding, best])
+        trainer, history = _fit(agent, classroom, env_steps - alone, what, [*rounding, best])
     finally:
         masks.remove()
     policy = trainer.policy().replace(source=f"{candidate.policy.source}, fine-tuned")
@@ -103,23 +105,17 @@ def _agent(policy: Policy, env: Environment, critic_from: Any, seed: int) -> Any
     return ppo(env, policy=policy, critic_from=critic_from, seed=seed, learning_rate=_LEARNING_RATE)
 
 
-def _zeros_kept(agent: Any, candidate: Candidate) -> Masks:
-    """Returns masks in force on the agent's actor, closed where its weights are zero."""
-    kernels = find_kernels(agent.actor_net)
-    masks = Masks(kernels, with_biases=candidate.recipe.granularity in ("unit", "layer"))
-    masks.assign([np.asarray(each.variable.numpy() != 0.0, np.float32) for each in kernels])
-    return masks
-
-
 def _fit(
     agent: Any,
-    env: Environment,
     classroom: Classroom,
     env_steps: int,
     what: str,
     callbacks: Sequence[Any] = (),
 ) -> tuple[AgentTrainer, dict[str, list[float]]]:
     """Trains an agent; returns its trainer and the logs."""
+    assert classroom.env is not None
+    # A fifth of four steps is none.
+    env, env_steps = classroom.env, max(1, env_steps)
     trainer = AgentTrainer(agent, env, num_envs=_ENVS, settings=_SETTINGS, seed=classroom.seed)
     telling = Telling(what, trainer.planned_steps(None, env_steps), classroom.tell)
     history = trainer.fit(

@@ -7,13 +7,11 @@ from typing import Any
 
 from tfdrlprune._tf import tf
 
-import numpy as np
-
 from tfdrlprune.compression.classroom import Candidate, Classroom
 from tfdrlprune.compression.distillation import Lesson
 from tfdrlprune.policies.copies import copy_of
 from tfdrlprune.pruning.kernels import Kernel, find_kernels
-from tfdrlprune.pruning.masks import Masks
+from tfdrlprune.pruning.masks import zeros_kept
 from tfdrlprune.quantization.layers import QuantizedLayer, measure, quantizable
 
 # It begins where the last lesson ended, near its end.
@@ -70,8 +68,7 @@ def rounded(candidate: Candidate, classroom: Classroom) -> Candidate:
             "qat=True has layers round in training, and the policy has none of which that is known "
             "(Dense, Conv1D, Conv2D, DepthwiseConv2D). Write qat=False."
         )
-    masks = Masks(kernels, with_biases=candidate.recipe.granularity in ("unit", "layer"))
-    masks.assign([np.asarray(each.variable.numpy() != 0.0, np.float32) for each in kernels])
+    masks = zeros_kept(kernels, with_biases=candidate.recipe.granularity in ("unit", "layer"))
     own = classroom.settings
     settings = dataclasses.replace(own, learning_rate=_RATE * own.learning_rate)
     gentle = dataclasses.replace(classroom, settings=settings)

@@ -14,6 +14,8 @@ from tfdrlprune.evidence.verdict import Verdict
 
 # The stage that stands apart from the others: a dense network of as many parameters.
 SMALL_DENSE = "small_dense"
+# The stage that reinforcement learning has made.
+FINE_TUNED = "fine_tuned"
 
 
 @dataclass(frozen=True)

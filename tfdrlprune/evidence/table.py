@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from tfdrlprune.evidence.stage import SMALL_DENSE, StageRow
+from tfdrlprune.evidence.stage import FINE_TUNED, SMALL_DENSE, StageRow
 
 COLUMNS = (
     *("stage", "return (95 % interval)", "parameters", "non-zero", "sparsity"),
@@ -31,7 +31,7 @@ def cells(row: StageRow) -> list[str]:
 
 
 # Names of stages that are no folder's.
-_OURS = (SMALL_DENSE, "quantization_aware", "fine_tuned")
+_OURS = (SMALL_DENSE, "quantization_aware", FINE_TUNED)
 
 
 def title(name: str) -> str:

@@ -107,6 +107,13 @@ class Masks:
                 _set_constraint(variable, constraint.inner)
 
 
+def zeros_kept(kernels: Sequence[Kernel], *, with_biases: bool = False) -> Masks:
+    """Returns masks in force on some kernels, closed where these are zero; arguments as `Masks`."""
+    masks = Masks(kernels, with_biases=with_biases)
+    masks.assign([np.asarray(read(each.variable) != 0.0, np.float32) for each in kernels])
+    return masks
+
+
 def masks_of(kernels: Sequence[Kernel]) -> list[tf.Variable]:
     """Returns the masks that are in force on some kernels; those without one are left out."""
     return _masks_on([kernel.variable for kernel in kernels])
