@@ -57,20 +57,20 @@ def test_the_page_says_the_verdict_first_and_then_the_numbers(page):
 
 
 @pytest.mark.parametrize(
-    ("name", "route", "small", "told"),
+    ("route", "further", "small", "told"),
     [
-        ("pruned", "prune", False, "No dense network of as few parameters was trained beside it."),
-        ("distilled", "distil", False, "It is a dense network itself, taught from scratch."),
-        ("fine_tuned", "distil", False, "It is a dense network itself, taught from scratch."),
-        ("fine_tuned", "prune", False, "No dense network of as few parameters was trained"),
-        ("pruned", "prune", True, None),
+        ("prune", "", False, "No dense network of as few parameters was trained beside it."),
+        ("distil", "", False, "It is a dense network itself, taught from scratch."),
+        ("distil", "element=0.5", False, "No dense network of as few parameters was trained"),
+        ("prune", "", True, None),
     ],
 )
-def test_the_page_says_where_a_dense_network_of_that_size_is(name, route, small, told):
+@pytest.mark.parametrize("name", ["small", "fine_tuned"])  # that one stands for all before it
+def test_the_page_says_where_a_dense_network_of_that_size_is(name, route, further, small, told):
     rows = [row("dense", DENSE, beside=None), row(name, DENSE)]
     rows += [row("small_dense", DENSE)] if small else []
     made = Report.of(rows, requested=name, env="CartPole-v1", seed=3)
-    tried = (dataclasses.replace(TRIED, route=route),)
+    tried = (dataclasses.replace(TRIED, route=route, further=further),)
     made = dataclasses.replace(made, tried=tried, rehearsal=REHEARSAL)
     text = re.sub(r"\s+", " ", Page(made.files(plain=True)["report.html"].decode()).text)
     sentences = ("No dense network of as few parameters", "It is a dense network itself")
@@ -78,6 +78,16 @@ def test_the_page_says_where_a_dense_network_of_that_size_is(name, route, small,
         bool(told) and each in told for each in sentences
     ]
     assert not re.search(r"[a-z]{2}\.[A-Z0-9]", text.partition("How it was measured")[0])
+
+
+def test_the_page_tells_candidates_of_one_size_apart():
+    other = dataclasses.replace(
+        TRIED, route="distil", further="element=0.5", fine_tuned=True, chosen=False
+    )
+    made = dataclasses.replace(report(), tried=(TRIED, other), rehearsal=REHEARSAL)
+    text = Page(made.files(plain=True)["report.html"].decode()).text
+    assert "prune to 0.9 (taken)" in text
+    assert "distil to 0.9, element=0.5, fine-tuned" in text
 
 
 def test_the_page_needs_nothing_from_elsewhere(page):

@@ -100,6 +100,19 @@ def test_where_nothing_holds_the_best_of_all_is_taken_and_said_not_to_hold():
     assert best.value == max(count for _, count in tried)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "dense"),
+    [
+        ({"route": "distil"}, True),
+        ({"route": "distil", "qat": True, "precision": "int8"}, True),
+        ({"route": "distil", "further": "element=0.5"}, False),
+        ({"route": "prune"}, False),
+    ],
+)
+def test_what_is_distilled_and_pruned_no_further_needs_no_small_dense_beside_it(recipe, dense):
+    assert Candidate(tp.Recipe(**recipe), (("", TEACHER),), None, 0.0).is_dense == dense
+
+
 @pytest.fixture
 def tuned(monkeypatch):
     """Adds a stage in place of fine-tuning, which closes nothing; returns what was asked for."""

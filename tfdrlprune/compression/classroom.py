@@ -17,15 +17,13 @@ from tfdrlprune.compression.distillation import (
 )
 from tfdrlprune.compression.narrow import trainable_parameters
 from tfdrlprune.evidence.coverage import Coverage
+from tfdrlprune.evidence.stage import FINE_TUNED
 from tfdrlprune.policies.form import Policy
 from tfdrlprune.pruning.pruner import Pruner
 from tfdrlprune.recipe import Recipe
 from tfdrlprune.simulation import Environment
 
 Tell = Callable[[str, int, int], None]
-
-# Name of the stage that reinforcement learning has made.
-FINE_TUNED = "fine_tuned"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +59,11 @@ class Candidate:
         """
         names = [name for name, _ in self.stages]
         return self.stages[names.index(FINE_TUNED) if FINE_TUNED in names else 0 :]
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether it is itself what a small dense network is trained to show."""
+        return self.recipe.route == "distil" and not self.recipe.further
 
     @property
     def parameters(self) -> int:

@@ -14,7 +14,7 @@ from tfdrlprune.compression.bench import Bench, Judging, Progress
 from tfdrlprune.compression.call import python_call
 from tfdrlprune.compression.candidates import distilled
 from tfdrlprune.compression.checks import check_request
-from tfdrlprune.compression.classroom import FINE_TUNED, Candidate, Classroom
+from tfdrlprune.compression.classroom import Candidate, Classroom
 from tfdrlprune.compression.distillation import DistillationSettings
 from tfdrlprune.compression.fine_tuning import fine_tuned
 from tfdrlprune.compression.forms import forms_of
@@ -118,10 +118,10 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
     Two routes lead there, and where the recipe leaves it open both are tried: the policy is pruned
     gradually while its dense self teaches it on the states that it visits (with granularity "unit"
     the units that close are taken out), or a smaller dense network is taught from scratch. What
-    does not hold on selection seeds is made less small until it does, and with ``until="breaks"``
-    what holds is made smaller until it does not. Before that PPO goes on with it, for
-    ``fine_tune_env_steps``. What is left may be pruned `further`; then it is
-    exported in the recipe's precision.
+    does not hold on selection seeds PPO goes on with, for ``fine_tune_env_steps``; where that does
+    not help, it is made less small until it holds, and with ``until="breaks"`` what holds is made
+    smaller until it does not. What is left may be pruned `further`; then it is exported in the
+    recipe's precision.
 
     The artifact of every stage is run in the environment on the same seeds, which nothing else has
     used. Where the final one does not pass, the last stage that is safe is taken instead
@@ -256,8 +256,7 @@ def _judge(
 def _add_small_dense(bench: Bench, chosen: Candidate, classroom: Classroom) -> None:
     """Judges a dense network of as many parameters, taught the same way."""
     teacher = classroom.teacher
-    *_, last = (name for name, _ in chosen.stages if name != FINE_TUNED)
-    if last == "distilled":
+    if chosen.is_dense:
         classroom.tell("small dense: the result is a dense network taught from scratch", 1, 1)
         return
     if (least := least_parameters(teacher)) > chosen.nonzero:

@@ -25,7 +25,9 @@ _ALIKE = 1.05
 
 # What no candidate depends on, or not until it was taught and tried.
 _NEUTRAL: dict[str, Any] = {
-    **{"precision": "float32", "until": "target", "small_dense": False},
+    "precision": "float32",
+    "until": "target",
+    "small_dense": False,
     "fine_tune_env_steps": 0,
 }
 
@@ -73,6 +75,7 @@ class Attempt:
             episodes=0 if trial is None else trial.episodes,
             seconds=round(self.seconds, 1),
             chosen=chosen,
+            further=self.candidate.recipe.further,
             fine_tuned=bool(self.candidate.recipe.fine_tune_env_steps),
         )
 

@@ -159,7 +159,7 @@ def _cells(each: Tried) -> list[str]:
     """Returns a candidate's cells in the table of what was tried."""
     played = each.mean is not None and each.difference is not None
     return [
-        f"{each.route} to {each.sparsity:.4g}{' (taken)' if each.chosen else ''}",
+        f"{each.name}{' (taken)' if each.chosen else ''}",
         f"{each.nonzero:,}",
         f"{table.number(each.mean or 0.0)} ({each.difference:+.3g})" if played else "",
         f"{each.seconds:.1f}",

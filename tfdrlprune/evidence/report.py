@@ -237,8 +237,9 @@ class Report:
     @property
     def taught_from_scratch(self) -> bool:
         """Whether the final stage is itself what a small dense network is trained to show."""
-        sparse = any(row.name == "sparse" for row in self.stages)
-        return not sparse and any(each.chosen and each.route == "distil" for each in self.tried)
+        return any(
+            each.chosen and each.route == "distil" and not each.further for each in self.tried
+        )
 
     @property
     def rehearsed(self) -> str:

@@ -20,6 +20,7 @@ class Tried:
         episodes: played.
         seconds: that making and trying it took.
         chosen: whether the final stages were made of it.
+        further: what was pruned of it besides, as in the recipe; "" for nothing.
         fine_tuned: whether reinforcement learning went on with it after it was taught.
     """
 
@@ -33,7 +34,16 @@ class Tried:
     episodes: int
     seconds: float
     chosen: bool
-    fine_tuned: bool = False  # reports of before have no such key
+    # Reports of before have no such keys.
+    further: str = ""
+    fine_tuned: bool = False
+
+    @property
+    def name(self) -> str:
+        """What was done, for people: ``distil to 0.9, element=0.5, fine-tuned``."""
+        more = [self.further] if self.further else []
+        more += ["fine-tuned"] if self.fine_tuned else []
+        return ", ".join([f"{self.route} to {self.sparsity:.4g}", *more])
 
     def __str__(self) -> str:
         played = "not played"
@@ -43,8 +53,7 @@ class Tried:
                 f"{self.episodes} selection episodes"
             )
         mark = ": taken" if self.chosen else ""
-        more = ", fine-tuned" if self.fine_tuned else ""
         return (
-            f"{self.route} to {self.sparsity:.4g}{more}: {self.nonzero:,} of {self.parameters:,} "
-            f"stored parameters are not zero, {played}, {self.seconds:.1f} s{mark}"
+            f"{self.name}: {self.nonzero:,} of {self.parameters:,} stored parameters are not zero, "
+            f"{played}, {self.seconds:.1f} s{mark}"
         )
