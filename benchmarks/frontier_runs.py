@@ -147,14 +147,13 @@ def _small(point: Point, dense: Any) -> tuple[Any, int]:
 
     import tfdrlprune as tp
     from tfdrlprune.compression.candidates import make
-    from tfdrlprune.compression.classroom import Candidate, Classroom
+    from tfdrlprune.compression.classroom import Classroom
     from tfdrlprune.compression.distillation import DistillationSettings
     from tfdrlprune.compression.narrow import narrowed, trainable_parameters
 
     count = trainable_parameters(dense)
     if point.method == "dense":
         return dense, count
-    recipe = tp.Recipe(sparsity=1.0 - point.keep, granularity="unit")
     if point.method == "rl":
         thin = narrowed(dense, int(point.keep * count)).model
         hidden = tuple(layer.units for layer in thin.layers if hasattr(layer, "units"))[:-1]
@@ -167,11 +166,11 @@ def _small(point: Point, dense: Any) -> tuple[Any, int]:
     recipe = tp.Recipe(sparsity=1.0 - point.keep, granularity=kind, route=route, until="target")
     settings = DistillationSettings.of(recipe, dense)
     classroom = Classroom(dense, point.env, None, settings, point.seed, lambda *_: None)
-    found: Candidate
-    if point.method == "tuned":
-        found = _as_compress_does(recipe, classroom, GOALS[point.env].bounds)
-    else:
-        found = make(recipe, classroom)
+    found = (
+        _as_compress_does(recipe, classroom, GOALS[point.env].bounds)
+        if point.method == "tuned"
+        else make(recipe, classroom)
+    )
     return found.policy, found.nonzero
 
 
@@ -188,7 +187,8 @@ def _as_compress_does(recipe: Any, classroom: Any, bounds: tuple[float, float] |
     episodes = Judging().selection_episodes
     with Trials(classroom.env, classroom.teacher, terms, episodes, classroom.seed) as trials:
         found = Routes(recipe, classroom, trials, Store(None), None).search()
-    print([str(each.row(each is found.best)) for each in found.attempts], flush=True)
+    for each in found.attempts:
+        print(each.row(each is found.best), flush=True)
     return found.best.candidate
 
 
