@@ -19,7 +19,7 @@ _MOST_SPLITS = 20
 
 @dataclass(frozen=True, eq=False)
 class Box:
-    """All observations between two; see `given` and `of_visited`.
+    """All observations between two; see `given`, `of_spec` and `of_visited`.
 
     Attributes:
         nest: the observation's specs.
@@ -105,6 +105,27 @@ def given(nest: Nest, low: Any, high: Any) -> Box:
             raise ValueError(
                 f"A box goes from a lower to a higher finite number. Received for {spec.name!r}: "
                 f"{pair[0].tolist()} to {pair[1].tolist()}."
+            )
+        for end, each in zip(ends, pair, strict=True):
+            end.append(_as_given(spec, each))
+    return Box(nest, *(np.concatenate(end) for end in ends))
+
+
+def of_spec(nest: Nest) -> Box:
+    """Returns the box of the observation's own bounds.
+
+    Raises:
+        ValueError: a number has none, or such beyond a million, which say "unbounded"; names it.
+    """
+    ends: list[list[Array]] = [[], []]
+    for spec in flatten(nest):
+        pair = _observations.bounds(spec)
+        widest = np.maximum(*np.abs(pair))
+        open_ = np.flatnonzero(widest > _observations.UNBOUNDED)
+        if len(open_):
+            raise ValueError(
+                f"The observation {spec.name!r} has no bounds for its numbers {open_.tolist()}, so "
+                "it makes no box. Give one, or take the box of visited states."
             )
         for end, each in zip(ends, pair, strict=True):
             end.append(_as_given(spec, each))
