@@ -12,12 +12,13 @@ import tfdrlprune as tp
 from tfdrlprune.compression.actor import Actor
 from tfdrlprune.compression.bench import Judging
 from tfdrlprune.compression.distillation import DistillationSettings, SequenceLesson, teach
-from tfdrlprune.compression.distillation.sequences import LENGTH, _cut, _through_time
+from tfdrlprune.compression.distillation.sequences import LENGTH, _cut
 from tfdrlprune.compression.narrow import narrowed, trainable_parameters
 from tfdrlprune.compression.states import States
 from tfdrlprune.compression.trials import Environments
 from tfdrlprune.evidence.terms import Terms
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.over_time import over_time
 from tfdrlprune.specs import ArraySpec, Head
 
 
@@ -97,10 +98,11 @@ def test_students_go_through_time_as_they_act_step_by_step():
     seen = np.random.default_rng(0).normal(size=(LENGTH, 4, 2)).astype("float32")
     first = np.random.default_rng(1).random((LENGTH, 4)) < 0.1
     first[0] = True
-    outputs = _through_time(student, [tf.constant(seen)], tf.constant(first))
+    by_lane = [tf.constant(each.swapaxes(0, 1)) for each in (seen, first)]
+    outputs, _ = over_time(student.model, by_lane[:1], by_lane[1], [tf.zeros((4, 8))])
     actor = Actor(student)
     theirs = [actor.outputs([seen[t]], first[t]) for t in range(LENGTH)]
-    np.testing.assert_allclose(outputs, theirs, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(outputs, np.swapaxes(theirs, 0, 1), rtol=1e-4, atol=1e-5)
 
 
 def test_the_teacher_s_answers_are_those_of_its_own_memory():
@@ -127,9 +129,9 @@ def test_only_what_the_memory_was_filled_for_counts():
     first[0, 0], first[1, 3] = True, True
     drawn = lesson._draw([np.zeros((4, LENGTH, 2)), first], np.zeros((4, LENGTH, 2)), 1)
     by_begin = {}
-    for lane in range(drawn["weight"].shape[2]):
-        begins = np.flatnonzero(drawn["first"][0, :, lane])
-        by_begin[int(begins[0]) if len(begins) else -1] = drawn["weight"][0, :, lane].sum()
+    for begun, weight in zip(drawn["first"][0], drawn["weight"][0], strict=True):
+        begins = np.flatnonzero(begun)
+        by_begin[int(begins[0]) if len(begins) else -1] = weight.sum()
     assert by_begin == {0: LENGTH, 3: LENGTH - 3, -1: LENGTH - 8}
 
 

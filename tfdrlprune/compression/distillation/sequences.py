@@ -12,7 +12,8 @@ import numpy as np
 from tfdrlprune.compression.actor import Actor
 from tfdrlprune.compression.distillation.lesson import Lesson
 from tfdrlprune.compression.states import States
-from tfdrlprune.specs import Array
+from tfdrlprune.policies.over_time import over_time
+from tfdrlprune.specs import Array, ArraySpec
 
 # Steps of a sequence, through which gradients go back.
 LENGTH = 32
@@ -53,11 +54,12 @@ class SequenceLesson(Lesson):
         return [leaf.reshape(-1, *leaf.shape[2:]) for leaf in leaves]
 
     def _draw(self, leaves: list[Array], answers: Array, steps: int) -> dict[str, Any]:
+        """Returns a batch of sequences for each of some steps, [steps, count, LENGTH, ...]."""
         count = max(_LEAST, self.settings.batch_size // LENGTH)
         chosen = self.generator.integers(len(answers), size=(steps, count))
-        *seen, first, wanted = (np.moveaxis(each[chosen], 2, 1) for each in (*leaves, answers))
-        begun = np.logical_or.accumulate(first, axis=1)
-        late = (np.arange(LENGTH) >= BURN_IN)[None, :, None]
+        *seen, first, wanted = (each[chosen] for each in (*leaves, answers))
+        begun = np.logical_or.accumulate(first, axis=2)
+        late = np.arange(LENGTH) >= BURN_IN
         return {
             "leaves": seen,
             "first": first,
@@ -79,7 +81,8 @@ class SequenceLesson(Lesson):
         with tf.GradientTape() as tape:
             losses = []
             for each in self.students:
-                outputs = _through_time(each, leaves, first)
+                empty = _empty(each.states, first.shape[0])
+                outputs, _ = over_time(each.model, leaves, first, empty, training=True)
                 own = self._objective.losses(flat, tf.reshape(outputs, tf.shape(flat)), scale)
                 shares = tf.reshape(weight, [-1])
                 losses.append(tf.reduce_sum(own * shares) / tf.reduce_sum(shares))
@@ -96,22 +99,5 @@ def _cut(values: Array) -> Array:
     return np.moveaxis(parts, 2, 1).reshape(-1, LENGTH, *values.shape[2:])
 
 
-def _through_time(student: Any, leaves: list[Any], first: Any) -> Any:
-    """Returns a student's outputs [time, batch, n] for leaves [time, batch, *shape]."""
-    width = student.model.outputs[0].shape[1]
-    count = first.shape[1]
-
-    def step(carried: Any, row: Any) -> Any:
-        *seen, begins = row
-        keep = 1.0 - tf.cast(begins, tf.float32)[:, None]
-        outputs, *following = student.model(
-            [*seen, *(each * keep for each in carried[1:])], training=True
-        )
-        return outputs, *following
-
-    empty = (tf.zeros([count, width]), *map(tf.constant, _empty(student.states, count)))
-    return tf.scan(step, (*leaves, first), empty)[0]
-
-
-def _empty(specs: Any, count: int) -> list[Array]:
-    return [np.zeros((count, *spec.shape), spec.dtype) for spec in specs]
+def _empty(specs: Sequence[ArraySpec], count: int) -> list[tf.Tensor]:
+    return [tf.zeros((count, *spec.shape), spec.dtype) for spec in specs]
