@@ -9,13 +9,13 @@ from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
 import numpy as np
-from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 
 from tfdrlprune.agents.compiled import as_graph
 from tfdrlprune.agents.internals import ActorCritic, continued
 from tfdrlprune.agents.rehearsal import Body, Rehearsals
 from tfdrlprune.agents.rollout import Rollout
+from tfdrlprune.agents.step_types import step_types
 from tfdrlprune.pruning.gradients import Record
 
 
@@ -58,18 +58,15 @@ class OwnEpochs:
 
     def _experience(self, rollout: Rollout) -> trajectory.Trajectory:
         """Returns a roll-out as the agent takes it, [envs, time, ...]."""
-        first, middle, last = (
-            np.int32(kind) for kind in (ts.StepType.FIRST, ts.StepType.MID, ts.StepType.LAST)
-        )
-        resets, done = rollout.resets, rollout.done
+        kinds, following = step_types(rollout.first, rollout.done, rollout.resets)
         experience = trajectory.Trajectory(
-            step_type=np.where(resets, last, np.where(rollout.first, first, middle)),
+            step_type=kinds,
             observation=tf.nest.pack_sequence_as(
                 self._agent.time_step_spec.observation, rollout.observation
             ),
             action=rollout.action,
             policy_info={"dist_params": rollout.parameters},
-            next_step_type=np.where(resets, first, np.where(done, last, middle)),
+            next_step_type=following,
             reward=rollout.reward,
             discount=np.where(rollout.terminated, 0.0, 1.0).astype(np.float32),
         )

@@ -18,6 +18,7 @@ from tfdrlprune.agents.off_policy import OffPolicyLearner
 from tfdrlprune.agents.q_learner import OffPolicySettings, QLearner
 from tfdrlprune.agents.replay import Replay
 from tfdrlprune.agents.sequences import SequenceReplay
+from tfdrlprune.agents.step_types import step_types
 from tfdrlprune.agents.vector import Vector
 from tfdrlprune.specs import Array
 
@@ -110,17 +111,15 @@ class SequenceLearner(OffPolicyLearner):
         generator = self.state.generator
         shape = (steps, self.settings.batch_size)
         batch = self._replay.sequences(shape, self._steps_in_sample, generator)
-        first, middle, last = (
-            np.int32(kind) for kind in (ts.StepType.FIRST, ts.StepType.MID, ts.StepType.LAST)
-        )
+        kinds, following = step_types(batch.first, batch.done, batch.resets)
         return {
             "observation": batch.observation,
             "action": batch.action,
             "reward": batch.reward,
             "discount": np.where(batch.terminated, 0.0, 1.0).astype(np.float32),
             "next_observation": batch.next_observation,
-            "step_type": np.where(batch.resets, last, np.where(batch.first, first, middle)),
-            "next_step_type": np.where(batch.resets, first, np.where(batch.done, last, middle)),
+            "step_type": kinds,
+            "next_step_type": following,
             "noise": self._method.noise(steps, generator),
         }
 
