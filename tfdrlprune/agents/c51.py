@@ -86,17 +86,7 @@ def c51(  # noqa: PLR0913 (hyper-parameters)
     observation = time_step_spec.observation
     networks: list[Any]
     if policy is None:
-        arguments = {
-            "num_atoms": atoms,
-            "fc_layer_params": tuple(hidden),
-            **front(observation, conv),
-        }
-        networks = [
-            categorical_q_network.CategoricalQNetwork(
-                observation, action_spec, name=name, **arguments
-            )
-            for name in _NAMES
-        ]
+        networks = _networks(observation, action_spec, hidden, conv, atoms)
     else:
         check_choices(policy, action_spec)
         networks = [DistributionalQ(observation, policy, name) for name in _NAMES]
@@ -122,3 +112,16 @@ def c51(  # noqa: PLR0913 (hyper-parameters)
         initialize_he(networks[0], seed)
     agent.initialize()  # copies the weights into the target
     return agent
+
+
+def _networks(
+    observation: Any,
+    action: Any,
+    hidden: Sequence[int],
+    conv: Sequence[tuple[int, int, int]] | None,
+    atoms: int,
+) -> list[Any]:
+    """Returns a network of distributions and its target."""
+    arguments = {"fc_layer_params": tuple(hidden), **front(observation, conv)}
+    kind = categorical_q_network.CategoricalQNetwork
+    return [kind(observation, action, num_atoms=atoms, name=name, **arguments) for name in _NAMES]

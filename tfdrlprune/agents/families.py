@@ -8,6 +8,7 @@ from tfdrlprune._tf import tf
 
 import numpy as np
 
+from tfdrlprune.agents.environments import action_spec, time_step_spec
 from tfdrlprune.agents.internals import (
     actor_critic,
     q_learning,
@@ -85,8 +86,6 @@ def _vector(agent: Any, env: Environment, num_envs: int | None, usual: int) -> V
 
 def _check_fit(agent: Any, vector: Vector) -> None:
     """Raises ValueError unless the agent was built for these observations and actions."""
-    from tfdrlprune.agents.environments import action_spec, time_step_spec
-
     observation = time_step_spec(vector.observation_space).observation
     pairs = {
         "observations of shape": (_shapes, agent.time_step_spec.observation, observation),

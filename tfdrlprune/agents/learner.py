@@ -84,6 +84,7 @@ class Learner(Protocol):
         networks: role -> the networks in it, each with those that follow it.
         vector: the environments.
         state: counters and randomness.
+        settings: of the family; see `Settings`.
     """
 
     optimizers: list[Any]

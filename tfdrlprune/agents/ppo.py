@@ -86,12 +86,7 @@ def ppo(  # noqa: PLR0913 (hyper-parameters)
     observation_space, action_space = spaces_of(env)
     time_step_spec = make_time_step_spec(observation_space)
     action_spec = make_action_spec(action_space)
-    if not all(_is_supported(leaf) for leaf in tf.nest.flatten(action_spec)):
-        raise ValueError(
-            "PPO needs Discrete, MultiDiscrete or MultiBinary actions of at most "
-            f"{_MOST_VALUES:,} values, or a vector of floats with bounds. Received: "
-            f"{action_space}. Wrap the environment in an ActionWrapper that gives it one of these."
-        )
+    _check_actions(action_spec, action_space)
     if critic_from is not None and policy is None:
         raise ValueError("critic_from goes with a policy to begin with. Received: policy=None.")
     observation = time_step_spec.observation
@@ -158,6 +153,15 @@ def _critic(observation: Any, arguments: dict[str, Any], policy: Policy | None) 
         output_fc_layer_params=None,
         **arguments,
     )
+
+
+def _check_actions(action_spec: Any, action_space: Any) -> None:
+    if not all(_is_supported(leaf) for leaf in tf.nest.flatten(action_spec)):
+        raise ValueError(
+            "PPO needs Discrete, MultiDiscrete or MultiBinary actions of at most "
+            f"{_MOST_VALUES:,} values, or a vector of floats with bounds. Received: "
+            f"{action_space}. Wrap the environment in an ActionWrapper that gives it one of these."
+        )
 
 
 def _is_supported(leaf: Any) -> bool:
