@@ -104,7 +104,6 @@ def bound_difference(
             `bound`.
     """
     check_pair(candidate.manifest, baseline.manifest)
-    discrete = candidate.manifest.head.kind == "argmax"
     alike = []
 
     def found(low: Array, high: Array) -> dict[str, Array]:
@@ -112,28 +111,13 @@ def bound_difference(
             Propagation(each.graph, box.inputs(low, high)) for each in (candidate, baseline)
         )
         apart = Difference(ours, theirs)
-        outputs, action = (
-            (candidate.graph.outputs[name], baseline.graph.outputs[name]) for name in _NAMES
-        )
-        ends = _ends("output", apart.of(*outputs))
-        if discrete:
-            owners = candidate.manifest.action.choices().owners
-            gaps = margins_apart(apart, ours.scores(), theirs.scores())
-            ends |= _ends("gap", _where(owners[:, None] == owners, gaps))
-            ends |= {"ours": _chosen(ours, candidate.manifest)}
-            ends |= {"theirs": _chosen(theirs, baseline.manifest)}
-        elif all(each.manifest.action.dtype in _EXACT for each in (candidate, baseline)):
-            ends |= _ends("action", apart.of(*action))
-        else:
-            # Integers, and halves, are rounded at the very end, each for itself.
-            p = _cast(ours.held(action[0]), candidate.manifest)
-            ends |= _ends("action", p - _cast(theirs.held(action[1]), baseline.manifest))
-        alike.append(apart.alike)
+        ends = _ends_apart(apart, (ours, candidate), (theirs, baseline))
+        alike.append(apart.alike)  # which is known only now
         return ends
 
     total = _over(box, splits, found)
     same = other = None
-    if discrete:
+    if "ours" in total:
         ours, theirs = total["ours"], total["theirs"]
         both = (ours >= 0) & (theirs >= 0)
         same = float((both & (ours == theirs)).all(axis=1).mean())
@@ -154,6 +138,34 @@ def bound_difference(
         differential=all(alike),
         boxes=int(total["boxes"]),
     )
+
+
+def _ends_apart(
+    apart: Difference, one: tuple[Propagation, Network], other: tuple[Propagation, Network]
+) -> dict[str, Array]:
+    """Returns the ends of all that two artifacts differ in, and of argmax heads what they choose.
+
+    Args:
+        apart: of the two.
+        one: the candidate with what is propagated through it.
+        other: the baseline, likewise.
+    """
+    (ours, candidate), (theirs, baseline) = one, other
+    outputs, action = (
+        (candidate.graph.outputs[name], baseline.graph.outputs[name]) for name in _NAMES
+    )
+    ends = _ends("output", apart.of(*outputs))
+    if candidate.manifest.head.kind == "argmax":
+        owners = candidate.manifest.action.choices().owners
+        gaps = margins_apart(apart, ours.scores(), theirs.scores())
+        ends |= _ends("gap", _where(owners[:, None] == owners, gaps))
+        ends |= {"ours": _chosen(ours, candidate.manifest)}
+        return ends | {"theirs": _chosen(theirs, baseline.manifest)}
+    if all(each.manifest.action.dtype in _EXACT for each in (candidate, baseline)):
+        return ends | _ends("action", apart.of(*action))
+    # Integers, and halves, are rounded at the very end, each for itself.
+    p = _cast(ours.held(action[0]), candidate.manifest)
+    return ends | _ends("action", p - _cast(theirs.held(action[1]), baseline.manifest))
 
 
 def _over(
