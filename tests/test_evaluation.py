@@ -52,6 +52,15 @@ def test_the_command_of_a_report_is_one_that_a_shell_takes(tmp_path):
     assert shlex.split(report.command)[:3] == ["tfdrlprune", "evaluate", str(folder)]
 
 
+def test_a_folder_may_be_named_as_a_stage_that_stands_apart(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    export(linear(BALANCES), "small_dense")
+    export(linear(FALLS), "falls")
+    report = evaluate("falls", "CartPole-v1", baseline="small_dense", episodes=1)
+    assert [row.name for row in report.stages] == ["./small_dense", "falls"]
+    assert report.small_dense is None
+
+
 def test_terms_and_factories_are_taken(folders):
     terms = Terms(margin_return=499.0, bounds=(0.0, 500.0))
     report = evaluate(

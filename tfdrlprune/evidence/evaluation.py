@@ -13,6 +13,7 @@ from tfdrlprune.evidence.bounds import return_bounds
 from tfdrlprune.evidence.ledger import Ledger
 from tfdrlprune.evidence.report import Report
 from tfdrlprune.evidence.rollouts import seeds_for
+from tfdrlprune.evidence.stage import SMALL_DENSE
 from tfdrlprune.evidence.terms import Terms
 from tfdrlprune.simulation import Environment, make
 
@@ -66,6 +67,8 @@ def evaluate(
     if baseline is not None:
         return_bounds(env, terms.bounds)
     names = [os.fspath(each) for each in every]
+    # A report keeps a stage of this name apart; the path is the same.
+    names = [os.path.join(os.curdir, each) if each == SMALL_DENSE else each for each in names]
     if len(set(names)) < len(names):
         names[1] += " (2)"
     seeds = seeds_for("judging", seed, episodes).tolist()
