@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from tfdrlprune._tf import tf
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -19,6 +21,8 @@ from tfdrlprune.compression.narrow import narrowed
 from tfdrlprune.evidence.reading import read
 from tfdrlprune.evidence.stage import FINE_TUNED
 from tfdrlprune.policies.copies import copy_of
+from tfdrlprune.policies.form import Policy
+from tfdrlprune.specs import ArraySpec, Head
 
 ENV = "CartPole-v1"
 BAD = constant([1.0, 0.0])  # always to the left: 9 steps or so
@@ -125,6 +129,18 @@ def test_progress_and_callbacks_hear_of_it():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short")
+def test_a_policy_keeps_its_own_name_of_what_it_takes():
+    seen = tf.keras.Input((4,), name="joints")
+    model = tf.keras.Model(seen, tf.keras.layers.Dense(2, name="outputs")(seen))
+    spec = ArraySpec("joints", (4,), "float32")
+    policy = Policy(model, Head("argmax"), spec, ArraySpec("action", (), "int64", 0, 1))
+    found = fine_tuned(candidate(policy), classroom(policy), 256)
+    assert found.policy.observation_spec == spec
+    assert found.policy.model.input_names == ["joints"]
+    assert (found.policy.model.get_weights()[0] != model.get_weights()[0]).any()
+
+
 @pytest.mark.usefixtures("short")
 def test_with_qat_the_policy_rounds_while_it_learns_and_is_plain_afterwards(monkeypatch):
     rounding = []

@@ -19,6 +19,7 @@ from tfdrlprune.compression.classroom import Candidate, Classroom
 from tfdrlprune.evidence.rollouts import seeds_for
 from tfdrlprune.evidence.stage import FINE_TUNED
 from tfdrlprune.policies.form import Policy
+from tfdrlprune.policies.model_network import copied
 from tfdrlprune.pruning.kernels import find_kernels
 from tfdrlprune.pruning.masks import zeros_kept
 from tfdrlprune.quantization.callbacks import QuantizationCallback
@@ -88,10 +89,12 @@ def fine_tuned(candidate: Candidate, classroom: Classroom, env_steps: int) -> Ca
         with_biases=candidate.recipe.granularity in ("unit", "layer"),
     )
     try:
-        trainer, history = _fit(agent, classroom, env_steps - alone, what, [*rounding, best])
+        history = _fit(agent, classroom, env_steps - alone, what, [*rounding, best])
     finally:
         masks.remove()
-    policy = trainer.policy().replace(source=f"{candidate.policy.source}, fine-tuned")
+    # In the form that it came in: an environment has no names for what a policy takes.
+    source = f"{candidate.policy.source}, fine-tuned"
+    policy = candidate.policy.replace(model=copied(agent.actor_net.model), source=source)
     return dataclasses.replace(
         candidate,
         recipe=dataclasses.replace(candidate.recipe, fine_tune_env_steps=env_steps),
@@ -111,8 +114,8 @@ def _fit(
     env_steps: int,
     what: str,
     callbacks: Sequence[Any] = (),
-) -> tuple[AgentTrainer, dict[str, list[float]]]:
-    """Trains an agent; returns its trainer and the logs."""
+) -> dict[str, list[float]]:
+    """Trains an agent; returns the logs."""
     assert classroom.env is not None
     # A fifth of four steps is none.
     env, env_steps = classroom.env, max(1, env_steps)
@@ -124,4 +127,5 @@ def _fit(
         callbacks=[*callbacks, telling, *classroom.callbacks(what)],
         verbose=0,
     )
-    return trainer, history.history
+    logs: dict[str, list[float]] = history.history
+    return logs
