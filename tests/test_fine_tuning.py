@@ -122,8 +122,10 @@ def test_progress_and_callbacks_hear_of_it():
         tell=lambda what, done, total: told.append((what, done, total)),
         callbacks=lambda what: named.append(what) or [],
     )
-    fine_tuned(candidate(BAD), room, 256)
-    assert named == ["fine-tuning 226 parameters, the critic first", "fine-tuning 226 parameters"]
+    given = candidate(BAD)
+    fine_tuned(given, room, 256)
+    what = f"fine-tuning {given.nonzero} of 226 parameters"
+    assert named == [f"{what}, the critic first", what]
     assert any("return" in what for what, _, _ in told)
     assert told[-1][1] == told[-1][2]
 

@@ -71,7 +71,10 @@ def fine_tuned(candidate: Candidate, classroom: Classroom, env_steps: int) -> Ca
     """
     env, seed = classroom.env, classroom.seed
     assert env is not None
-    what = f"fine-tuning {candidate.parameters:,} parameters"
+    # With zeros that are stored, candidates of all sparsities have as many parameters.
+    whole = candidate.parameters
+    count = f"{whole:,}" if candidate.nonzero == whole else f"{candidate.nonzero:,} of {whole:,}"
+    what = f"fine-tuning {count} parameters"
     alone = int(_ALONE * env_steps)
     begun = _agent(candidate.policy, env, None, seed)
     begun.actor_net.trainable = False
