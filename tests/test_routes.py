@@ -164,6 +164,19 @@ def test_where_that_does_not_help_either_the_other_route_is_tried(tuned):
 
 
 @pytest.mark.usefixtures("untaught")
+def test_fine_tuning_that_fails_ends_a_compression_only_where_it_was_asked_for(monkeypatch):
+    def fine_tuned(candidate, classroom, env_steps):
+        raise ValueError("The environment gave a reward that is not finite.")
+
+    monkeypatch.setattr(routes, "fine_tuned", fine_tuned)
+    needed, recipe = {"distil": 1_000, "prune": 0}, {"sparsity": 0.9}
+    _, tried = searched(needed, **recipe, fine_tune_env_steps=None)
+    assert [route for route, _ in tried] == ["distil", "prune"]
+    with pytest.raises(ValueError, match="not finite"):
+        searched(needed, **recipe, fine_tune_env_steps=100)
+
+
+@pytest.mark.usefixtures("untaught")
 def test_what_was_fine_tuned_is_found_again_and_what_was_taught_is_of_any_number(tmp_path, tuned):
     recipe = {"sparsity": 0.9, "route": "distil", "until": "target"}
     needed = {"distil": 1_000}

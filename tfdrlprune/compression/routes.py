@@ -150,11 +150,20 @@ class Routes:
         yield taught
         if taught.trial is None or taught.holds:
             return
-        if env_steps := env_steps_of(recipe, self._classroom):
-            yield self._tried(
+        env_steps = env_steps_of(recipe, self._classroom)
+        if not env_steps:
+            return
+        try:
+            tuned = self._tried(
                 made_of and made_of | {"fine_tune_env_steps": env_steps},
                 lambda: fine_tuned(taught.candidate, self._classroom, env_steps),
             )
+        except ValueError as error:  # a reward that is NaN, which no lesson looks at
+            if recipe.fine_tune_env_steps is not None:
+                raise
+            self._classroom.tell(f"no fine-tuning: {error}", 1, 1)
+            return
+        yield tuned
 
     def _taught(self, recipe: Recipe) -> Candidate:
         candidate = sparser(make(recipe, self._classroom), self._classroom)
