@@ -5,11 +5,14 @@ import csv
 from tfdrlprune._tf import tf
 from tfdrlprune._tf_agents import tf_agents  # noqa: F401
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from trainers import dqn_trainer, polynomial, ppo_trainer
 
 import tfdrlprune as tp
+from tfdrlprune.agents.evaluation import greedy_returns, vector_returns
+from tfdrlprune.simulation import make_vector
 
 
 def test_stock_callbacks_work(tmp_path):
@@ -98,3 +101,26 @@ def test_weights_bring_the_whole_run_back(make, tmp_path):
     assert third.observations(5).shape == (5, 4)
     for ours, theirs in zip(trainer.agent.variables, other.agent.variables, strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+class Endless(gym.Env):
+    """Gives a reward of 1 for ever."""
+
+    observation_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(1, np.float32), 1.0, False, False, {}
+
+
+def test_episodes_without_an_end_are_cut_in_an_evaluation():
+    def act(observations):
+        return np.zeros(len(observations), np.int64)
+
+    assert greedy_returns(act, [Endless(), Endless()], [0, 1], limit=7).tolist() == [7.0, 7.0]
+    envs = make_vector(Endless, 3)
+    assert vector_returns(act, envs, 0, limit=7).tolist() == [7.0, 7.0, 7.0]

@@ -20,15 +20,21 @@ from tfdrlprune.pruning.masks import bias_masks_of, masks_of
 from tfdrlprune.simulation import Environment, make_vector
 from tfdrlprune.specs import Array
 
+# env_steps: an environment without a limit of its own must not hang an evaluation.
+_LONGEST = 100_000
 
-def greedy_returns(act: Callable[[Any], Any], envs: Sequence[Any], seeds: Sequence[int]) -> Array:
+
+def greedy_returns(
+    act: Callable[[Any], Any], envs: Sequence[Any], seeds: Sequence[int], limit: int = _LONGEST
+) -> Array:
     """Returns the undiscounted return of one episode in each environment, all stepped together.
 
     Args:
         act: observations, nested and batched on the first axis -> actions in the environment's own
             units, likewise.
-        envs: as many environments as seeds; they must end or truncate by themselves.
+        envs: as many environments as seeds.
         seeds: of the episodes.
+        limit: env_steps after which episodes are cut.
     """
     space = envs[0].observation_space
     current = [
@@ -36,7 +42,9 @@ def greedy_returns(act: Callable[[Any], Any], envs: Sequence[Any], seeds: Sequen
         for env, seed in zip(envs, seeds, strict=True)
     ]
     returns, running = np.zeros(len(envs)), np.ones(len(envs), bool)
-    while running.any():
+    for _ in range(limit):
+        if not running.any():
+            break
         actions = act(tf.nest.map_structure(lambda *each: np.stack(each), *current))
         for index in np.flatnonzero(running):
             action = tf.nest.map_structure(lambda leaf, i=index: leaf[i], actions)
@@ -47,18 +55,23 @@ def greedy_returns(act: Callable[[Any], Any], envs: Sequence[Any], seeds: Sequen
     return returns
 
 
-def vector_returns(act: Callable[[Any], Any], envs: VectorEnv[Any, Any, Any], seed: int) -> Array:
+def vector_returns(
+    act: Callable[[Any], Any], envs: VectorEnv[Any, Any, Any], seed: int, limit: int = _LONGEST
+) -> Array:
     """Returns the undiscounted return of the first episode in each of some vector environments.
 
     Args:
         act: as for `greedy_returns`.
         envs: they reset themselves on the step after an episode's last.
         seed: of all the episodes.
+        limit: env_steps after which episodes are cut.
     """
     space = envs.single_observation_space
     observation, _ = envs.reset(seed=seed)
     returns, running = np.zeros(envs.num_envs), np.ones(envs.num_envs, bool)
-    while running.any():
+    for _ in range(limit):
+        if not running.any():
+            break
         actions = act(spaces.encode_observation(space, observation))
         observation, reward, terminated, truncated, _ = envs.step(actions)
         returns += np.where(running, reward, 0.0)
