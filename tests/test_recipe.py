@@ -51,6 +51,8 @@ from tfdrlprune.recipe import Recipe
         ('further = "element=50"', "sparsity='50' from further"),
         ("multiple_of = 0", "multiple_of is at least 1. Received: multiple_of=0"),
         ("small_dense = 1", "small_dense is true or false. Received: 1"),
+        ("fine_tune_env_steps = -1", "fine_tune_env_steps is at least 1, or 0 for none. Received"),
+        ("fine_tune_env_steps = false", "fine_tune_env_steps is a whole number"),
         ("distil_rounds = 0.5", "distil_rounds is a whole number"),
         ("distil_temperature = 0", "in mean gaps between scores, above 0"),
         ("distil_learning_rate = 2", "distil_learning_rate is a share"),

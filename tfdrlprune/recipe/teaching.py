@@ -91,7 +91,12 @@ class Teaching:
                 f"{self.distil_temperature!r}."
             )
         check_share("distil_learning_rate", self.distil_learning_rate)
-        if self.fine_tune_env_steps:
-            check_count("fine_tune_env_steps", self.fine_tune_env_steps)
+        if self.fine_tune_env_steps is not None:
+            check_number("fine_tune_env_steps", self.fine_tune_env_steps, whole=True)
+            if self.fine_tune_env_steps < 0:
+                raise ValueError(
+                    "fine_tune_env_steps is at least 1, or 0 for none. Received: "
+                    f"fine_tune_env_steps={self.fine_tune_env_steps}."
+                )
         if not isinstance(self.small_dense, bool):
             raise ValueError(f"small_dense is true or false. Received: {self.small_dense!r}.")
