@@ -8,6 +8,8 @@ import os
 import sys
 
 import pytest
+import rich.console
+import rich.progress
 
 from tfdrlprune.cli import exits, output
 
@@ -104,3 +106,15 @@ def test_verdicts_become_the_worst_ones_exit_code():
     assert exits.of_verdicts(["PASS", None, "PASS"]) == 0
     assert exits.of_verdicts(["PASS", "INCONCLUSIVE"]) == 4
     assert exits.of_verdicts(["INCONCLUSIVE", "FAIL", "PASS"]) == 3
+
+
+def test_of_more_bars_than_a_terminal_has_lines_the_last_are_shown_and_all_at_the_end():
+    bars = rich.progress.Progress(console=rich.console.Console(file=io.StringIO(), height=5))
+    tasks = output._Tasks(bars)
+    for number in range(9):
+        tasks(f"lesson {number}", 1, 1)
+    assert [bar.description for bar in bars.tasks if bar.visible] == [
+        f"lesson {number}" for number in range(5, 9)
+    ]
+    tasks.show_all()
+    assert all(bar.visible for bar in bars.tasks)

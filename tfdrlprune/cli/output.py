@@ -103,7 +103,11 @@ def progress() -> Iterator[Progress]:
         TimeElapsedColumn(),
     )
     with Bars(*columns, console=Console(stderr=True)) as bars:
-        yield _Tasks(bars)
+        tasks = _Tasks(bars)
+        try:
+            yield tasks
+        finally:
+            tasks.show_all()
 
 
 class _Lines:
@@ -124,7 +128,11 @@ class _Lines:
 
 
 class _Tasks:
-    """One bar for each thing that goes on; what follows a colon is its news."""
+    """One bar for each thing that goes on; what follows a colon is its news.
+
+    Of more than the terminal has lines for, those that began last are shown while it runs: rich
+    would show the first.
+    """
 
     def __init__(self, bars: Any) -> None:
         self._bars = bars
@@ -134,4 +142,11 @@ class _Tasks:
         stage = what.split(":", maxsplit=1)[0]
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(stage, total=total)
+            for early in list(self._tasks.values())[: 1 - self._bars.console.height]:
+                self._bars.update(early, visible=False)
         self._bars.update(self._tasks[stage], completed=done, total=total, description=what)
+
+    def show_all(self) -> None:
+        """Shows all, as what stays on the terminal when it is over."""
+        for task in self._tasks.values():
+            self._bars.update(task, visible=True)
