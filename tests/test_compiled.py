@@ -96,3 +96,15 @@ def test_a_graph_has_python_ifs_where_it_needs_them_and_runs_once_a_call():
         runs.assign(0)
         assert [float(run(tf.constant(x))) for x, _ in values] == [y for _, y in values]
         assert int(runs) == 2
+
+
+def test_many_of_one_method_that_are_traced_once_each_are_no_reason_to_warn(caplog):
+    class Learner:
+        def work(self, x):
+            return x + 1.0
+
+    for _ in range(8):
+        CompiledLoop(lambda index, inputs: inputs[index], "test")(1, np.zeros(1, np.float32))
+        assert compiled(Learner().work, "test")(tf.constant(1.0)) == 2.0
+        assert as_graph(Learner().work)(tf.constant(1.0)) == 2.0
+    assert "retracing" not in caplog.text

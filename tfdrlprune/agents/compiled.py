@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -72,11 +73,11 @@ def as_graph(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*inputs: Any) -> Any:
         if chosen:
             return chosen[0](*inputs)
-        plain = tf.function(function, autograph=False)
+        plain = tf.function(_alone(function), autograph=False)
         try:
             result = plain(*inputs)
         except tf.errors.OperatorNotAllowedInGraphError:  # from tracing, so nothing has run
-            chosen.append(tf.function(function))
+            chosen.append(tf.function(_alone(function)))
             return chosen[0](*inputs)
         chosen.append(plain)
         return result
@@ -92,7 +93,7 @@ def _traced(function: Callable[..., Any], name: str, probe: tuple[Any, ...]) -> 
     """
     autograph = False
     while True:
-        fast = tf.function(function, jit_compile=True, autograph=autograph)
+        fast = tf.function(_alone(function), jit_compile=True, autograph=autograph)
         try:
             fast(*probe)
             _log.info("%s runs under XLA", name)
@@ -103,7 +104,16 @@ def _traced(function: Callable[..., Any], name: str, probe: tuple[Any, ...]) -> 
             autograph = True
         except (tf.errors.OpError, ValueError, TypeError, NotImplementedError) as error:
             _log.info("%s runs as a graph: XLA refused it (%s)", name, _first_line(error))
-            return tf.function(function, autograph=autograph)
+            return tf.function(_alone(function), autograph=autograph)
+
+
+def _alone(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns ``function`` so that TensorFlow counts its tracings by itself.
+
+    It counts them by a function's code, which all learners share, and warns of the fifth although
+    each of them is traced once. A partial has no code.
+    """
+    return functools.partial(function)
 
 
 def _first_line(error: Exception) -> str:
