@@ -127,7 +127,7 @@ def _measure(point: Point, folder: Path) -> dict[str, Any]:
 
     dense = Policy.load(teacher(point.env, folder))
     start = time.perf_counter()
-    policy, nonzero = _small(point, dense)
+    policy, nonzero = make_policy(point, dense)
     seconds = time.perf_counter() - start
     seeds = seeds_for("judging", 0, EPISODES).tolist()
     own = summarize(Environments(point.env).play(Actor(policy), seeds))
@@ -141,7 +141,7 @@ def _measure(point: Point, folder: Path) -> dict[str, Any]:
     }
 
 
-def _small(point: Point, dense: Any) -> tuple[Any, int]:
+def make_policy(point: Point, dense: Any) -> tuple[Any, int]:
     """Returns a policy made by one method, and how many of its parameters are not zero."""
     from frontier_teachers import TEACHERS, train
 

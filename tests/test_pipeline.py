@@ -9,6 +9,7 @@ from students import QUICK, balancer
 
 import tfdrlprune as tp
 from tfdrlprune import runtime
+from tfdrlprune.compression import pipeline
 from tfdrlprune.compression.bench import Judging
 from tfdrlprune.deployment import artifact
 
@@ -166,6 +167,24 @@ def test_a_small_dense_network_that_cannot_be_is_left_out_and_the_rest_is_kept()
     assert result.report.small_dense is None
     assert result.report.stages[1].nonzero == 6
     assert "small dense: one unit a layer has 10 parameters already" in told
+
+
+def test_a_small_dense_network_is_found_again_too(tmp_path, monkeypatch):
+    recipe = tp.Recipe(sparsity=0.8, small_dense=True, **PRUNED)
+    teacher, judging = balancer(), Judging(episodes=2, selection_episodes=2)
+
+    def small_dense():
+        made = tp.compress(
+            *(teacher, "CartPole-v1", recipe),
+            distillation=QUICK,
+            judging=judging,
+            work=tmp_path / "work",
+        )
+        return made.report.small_dense
+
+    first = small_dense()
+    monkeypatch.setattr(pipeline, "distilled", lambda *_, **__: pytest.fail("made again"))
+    assert small_dense().returns == first.returns
 
 
 def test_closed_units_are_taken_out_and_the_smaller_network_is_judged_and_shipped(tmp_path):

@@ -193,7 +193,7 @@ def compress(  # noqa: PLR0913 (what, where, how, and how it is judged)
         chosen = found.best.candidate
         names = _judge(bench, chosen, recipe, classroom, judging)
         if recipe.small_dense:
-            _add_small_dense(bench, chosen, classroom)
+            _add_small_dense(bench, chosen, classroom, store, made_of)
         tried = [each.row(each is found.best) for each in found.attempts]
         report = bench.report(names[-1], command, tried, chosen.coverage)
     own = _resolved(chosen, recipe)
@@ -253,7 +253,13 @@ def _judge(
     return names
 
 
-def _add_small_dense(bench: Bench, chosen: Candidate, classroom: Classroom) -> None:
+def _add_small_dense(
+    bench: Bench,
+    chosen: Candidate,
+    classroom: Classroom,
+    store: Store,
+    made_of: dict[str, Any] | None,
+) -> None:
     """Judges a dense network of as many parameters, taught the same way."""
     teacher = classroom.teacher
     if chosen.is_dense:
@@ -263,7 +269,13 @@ def _add_small_dense(bench: Bench, chosen: Candidate, classroom: Classroom) -> N
         # No reason to lose the rest: the report says that there is none.
         classroom.tell(f"small dense: one unit a layer has {least} parameters already", 1, 1)
         return
-    thin = distilled(chosen.recipe, classroom, parameters=chosen.nonzero)
-    if chosen.recipe.fine_tune_env_steps:
-        thin = fine_tuned(thin, classroom, chosen.recipe.fine_tune_env_steps)
-    bench.add(SMALL_DENSE, thin.policy)
+
+    def made() -> tuple[dict[str, Policy], dict[str, Any]]:
+        thin = distilled(chosen.recipe, classroom, parameters=chosen.nonzero)
+        if chosen.recipe.fine_tune_env_steps:
+            thin = fine_tuned(thin, classroom, chosen.recipe.fine_tune_env_steps)
+        return {SMALL_DENSE: thin.policy}, {}
+
+    own = {"recipe": chosen.recipe.to_dict(), "small_dense": chosen.nonzero}
+    policies, _ = store.of(made_of and made_of | own, made)
+    bench.add(SMALL_DENSE, policies[SMALL_DENSE])
