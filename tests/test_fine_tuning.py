@@ -11,7 +11,6 @@ from builders import recurrent_ppo
 from students import QUICK, balancer, constant
 
 import tfdrlprune as tp
-from tfdrlprune.agents.internals import actor_critic
 from tfdrlprune.compression import fine_tuning
 from tfdrlprune.compression.bench import Judging
 from tfdrlprune.compression.checks import check_request
@@ -64,37 +63,6 @@ def test_it_is_one_more_stage_of_the_candidate_which_stays_as_it_is():
     assert any((own != was).any() for own, was in changed)
 
 
-def weights_of(agent):
-    """Returns the weights of the actor's model, and of the critic."""
-    networks = (agent.actor_net.model, actor_critic(agent).critic)
-    return [[each.numpy() for each in network.variables] for network in networks]
-
-
-def same(ours, theirs):
-    return all((own == its).all() for own, its in zip(ours, theirs, strict=True))
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("short")
-def test_the_critic_learns_alone_at_first(monkeypatch):
-    seen = []
-    fit = fine_tuning._fit
-
-    def listening(agent, *arguments):
-        before = weights_of(agent)
-        result = fit(agent, *arguments)
-        seen.append((before, weights_of(agent)))
-        return result
-
-    monkeypatch.setattr(fine_tuning, "_fit", listening)
-    fine_tuned(candidate(balancer()), classroom(balancer()), 512)
-    alone, together = seen
-    assert [same(*each) for each in zip(*alone, strict=True)] == [True, False]
-    assert [same(*each) for each in zip(*together, strict=True)] == [False, False]
-    learnt, begun = alone[1][1], together[0][1]
-    assert same(learnt, begun)
-
-
 @pytest.mark.usefixtures("short")
 def test_as_few_steps_as_one_are_taken():
     found = fine_tuned(candidate(balancer()), classroom(balancer()), 1)
@@ -125,7 +93,7 @@ def test_progress_and_callbacks_hear_of_it():
     given = candidate(BAD)
     fine_tuned(given, room, 256)
     what = f"fine-tuning {given.nonzero} of 226 parameters"
-    assert named == [f"{what}, the critic first", what]
+    assert named == [what]
     assert any("return" in what for what, _, _ in told)
     assert told[-1][1] == told[-1][2]
 

@@ -7,7 +7,6 @@ more: the small network learns what it can do, which need not be what the teache
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 from tfdrlprune.agents.evaluation import EvaluationCallback
@@ -31,9 +30,6 @@ _ENVS = 8
 _LEARNING_RATE = 3e-4
 # As many as a lesson of a continuous policy takes, about.
 _USUAL = 200_000
-# Share of the steps in which the critic learns alone. A policy that follows the advantages of one
-# that knows nothing yet forgets in a few updates what it was taught.
-_ALONE = 0.2
 # Times that the policy is evaluated, and the best kept.
 _LOOKS = 10
 _EPISODES = 20
@@ -41,7 +37,7 @@ _EPISODES = 20
 
 def check_fine_tuning(policy: Policy, env: Environment) -> None:
     """Raises ValueError where PPO cannot go on with a policy in an environment."""
-    _agent(policy, env, None, 0)
+    _agent(policy, env, 0)
 
 
 def env_steps_of(recipe: Recipe, classroom: Classroom) -> int:
@@ -61,13 +57,12 @@ def env_steps_of(recipe: Recipe, classroom: Classroom) -> int:
 def fine_tuned(candidate: Candidate, classroom: Classroom, env_steps: int) -> Candidate:
     """Returns the candidate with PPO's policy as one more stage; weights that are zero stay zero.
 
-    PPO-clip (Schulman et al. 2017) begins with the candidate's own policy. Its critic is new, and
-    learns alone at first, from what the policy collects.
+    PPO-clip (Schulman et al. 2017) begins with the candidate's own policy, beside a new critic.
 
     Args:
         candidate: whose last stage goes on.
         classroom: with an environment.
-        env_steps: of PPO; both parts are rounded up to whole roll-outs.
+        env_steps: of PPO, rounded up to whole roll-outs.
     """
     env, seed = classroom.env, classroom.seed
     assert env is not None
@@ -75,11 +70,7 @@ def fine_tuned(candidate: Candidate, classroom: Classroom, env_steps: int) -> Ca
     whole = candidate.parameters
     count = f"{whole:,}" if candidate.nonzero == whole else f"{candidate.nonzero:,} of {whole:,}"
     what = f"fine-tuning {count} parameters"
-    alone = int(_ALONE * env_steps)
-    begun = _agent(candidate.policy, env, None, seed)
-    begun.actor_net.trainable = False
-    _fit(begun, classroom, alone, f"{what}, the critic first")
-    agent = _agent(candidate.policy, env, begun, seed + 1)
+    agent = _agent(candidate.policy, env, seed)
     best = EvaluationCallback(
         env,
         episodes=_EPISODES,
@@ -91,8 +82,15 @@ def fine_tuned(candidate: Candidate, classroom: Classroom, env_steps: int) -> Ca
         find_kernels(agent.actor_net),
         with_biases=candidate.recipe.granularity in ("unit", "layer"),
     )
+    trainer = AgentTrainer(agent, env, num_envs=_ENVS, settings=_SETTINGS, seed=seed)
+    telling = Telling(what, trainer.planned_steps(None, env_steps), classroom.tell)
     try:
-        history = _fit(agent, classroom, env_steps - alone, what, [*rounding, best])
+        history = trainer.fit(
+            env_steps=env_steps,
+            epochs=_LOOKS,
+            callbacks=[*rounding, best, telling, *classroom.callbacks(what)],
+            verbose=0,
+        ).history
     finally:
         masks.remove()
     # In the form that it came in: an environment has no names for what a policy takes.
@@ -107,28 +105,5 @@ def fine_tuned(candidate: Candidate, classroom: Classroom, env_steps: int) -> Ca
     )
 
 
-def _agent(policy: Policy, env: Environment, critic_from: Any, seed: int) -> Any:
-    return ppo(env, policy=policy, critic_from=critic_from, seed=seed, learning_rate=_LEARNING_RATE)
-
-
-def _fit(
-    agent: Any,
-    classroom: Classroom,
-    env_steps: int,
-    what: str,
-    callbacks: Sequence[Any] = (),
-) -> dict[str, list[float]]:
-    """Trains an agent; returns the logs."""
-    assert classroom.env is not None
-    # A fifth of four steps is none.
-    env, env_steps = classroom.env, max(1, env_steps)
-    trainer = AgentTrainer(agent, env, num_envs=_ENVS, settings=_SETTINGS, seed=classroom.seed)
-    telling = Telling(what, trainer.planned_steps(None, env_steps), classroom.tell)
-    history = trainer.fit(
-        env_steps=env_steps,
-        epochs=_LOOKS,
-        callbacks=[*callbacks, telling, *classroom.callbacks(what)],
-        verbose=0,
-    )
-    logs: dict[str, list[float]] = history.history
-    return logs
+def _agent(policy: Policy, env: Environment, seed: int) -> Any:
+    return ppo(env, policy=policy, seed=seed, learning_rate=_LEARNING_RATE)
