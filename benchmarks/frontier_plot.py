@@ -8,10 +8,10 @@ from typing import Any
 
 TICKS = (300, 1_000, 3_000, 10_000, 30_000)
 LABELS = {
-    "distil": "distilled from scratch",
+    "distil": "distilled",
     "prune": "pruned and repaired",
     "rl": "small, trained by RL",
-    "tuned": "distilled, and PPO where that fails",
+    "tuned": "distilled, then PPO",
 }
 
 
@@ -58,7 +58,7 @@ def _panel(panel: Any, dense: dict[str, Any], own: Sequence[dict[str, Any]]) -> 
         return 100 * float(returns[key]) / whole
 
     panel.axhspan(*(share(dense["return"], end) for end in ("min", "max")), color="0.9")
-    panel.plot(dense["parameters"], 100, "D", color="0.3", label="dense, with its interval")
+    panel.plot(dense["parameters"], 100, "D", color="0.3", label="dense")
     for color, (method, label) in enumerate(LABELS.items()):
         line = sorted((r for r in own if r["method"] == method), key=lambda r: r["parameters"])
         middle = [share(row["return"], "median") for row in line]
