@@ -183,6 +183,40 @@ def test_several_observations_are_given_to_the_inputs_by_their_names():
     np.testing.assert_allclose(agent.policy.action(step).action, policy(batch), atol=1e-6)
 
 
+def test_a_policy_that_names_its_observation_otherwise_comes_back_with_the_environments_name():
+    joints = tf.keras.Input((4,), name="joints")
+    hidden = tf.keras.layers.Dense(8, "tanh")(joints)
+    model = tf.keras.Model(joints, tf.keras.layers.Dense(2, name="outputs")(hidden))
+    spec, action = ArraySpec("joints", (4,), "float32"), ArraySpec("action", (), "int64", 0, 1)
+    policy = Policy(model, Head("argmax"), spec, action)
+    trained = tp.policies.from_agent(tp.agents.ppo("CartPole-v1", policy=policy))
+    assert trained.model.input_names == ["observation"]
+    x = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    np.testing.assert_array_equal(trained.batch_outputs([x]), policy.batch_outputs([x]))
+
+
+def test_observations_in_another_order_come_back_in_the_environments():
+    wanted = tf.keras.Input((2,), name="wanted")
+    camera = tf.keras.Input((2, 2, 1), dtype="uint8", name="camera")
+    flat = tf.keras.layers.Flatten()(tf.keras.layers.Rescaling(1 / 255)(camera))
+    both = tf.keras.layers.Concatenate()([wanted, flat])
+    model = tf.keras.Model([wanted, camera], tf.keras.layers.Dense(2, name="outputs")(both))
+    spec = (
+        ArraySpec("wanted", (2,), "float32", -1.0, 1.0),
+        ArraySpec("camera", (2, 2, 1), "uint8", 0, 255),
+    )
+    action = ArraySpec("action", (2,), "float32", (-2.0, 0.0), (2.0, 10.0))
+    policy = Policy(model, Head("tanh", (2.0, 5.0), (0.0, 5.0)), spec, action)
+    trained = tp.policies.from_agent(tp.agents.td3(Reach, policy=policy))
+    assert trained.model.input_names == ["camera", "wanted"]
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (9, 2, 2, 1), np.uint8)
+    goals = rng.uniform(-1, 1, (9, 2)).astype(np.float32)
+    np.testing.assert_allclose(
+        trained.batch_outputs([pictures, goals]), policy.batch_outputs([goals, pictures]), atol=1e-6
+    )
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

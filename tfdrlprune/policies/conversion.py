@@ -161,7 +161,7 @@ def _candidates(
     support: list[float] | None = None,
 ) -> list[Policy]:
     """Returns what the network may be as a policy: one, or a few of which one has to be proved."""
-    from tfdrlprune.policies.model_network import ModelNetwork, copied
+    from tfdrlprune.policies.model_network import ModelNetwork
     from tfdrlprune.policies.rebuild import functional
     from tfdrlprune.policies.steps import steps_of
     from tfdrlprune.policies.unrolling import state_spec
@@ -171,7 +171,7 @@ def _candidates(
         head = network.head
         if head.kind == "argmax":
             head = Head.choosing(action)
-        return [Policy(copied(network.model), head, nest, action, source, network.state_nest)]
+        return [Policy(network.model_of(nest), head, nest, action, source, network.state_nest)]
     steps, squash = unsquashed(steps_of(network))
     if support is not None:
         steps = [*steps, ExpectedValue(support)]

@@ -62,6 +62,25 @@ class ModelNetwork(network.Network):
         nest: Nest | None = self._saved_kwargs["policy"].state_spec
         return nest
 
+    def model_of(self, nest: Nest) -> Any:
+        """Returns a copy of the model that takes the leaves of ``nest``, as they are named there.
+
+        A policy that was begun with may call its only leaf otherwise, or take several in another
+        order.
+        """
+        copy, leaves = copied(self.model), flatten(nest)
+        if copy.input_names[: len(leaves)] == [leaf.name for leaf in leaves]:
+            return copy
+        named = [tf.keras.Input(leaf.shape, dtype=leaf.dtype, name=leaf.name) for leaf in leaves]
+        states = [
+            tf.keras.Input(given.shape[1:], dtype=given.dtype, name=name)
+            for given, name in zip(copy.inputs, copy.input_names, strict=True)
+        ][len(leaves) :]
+        inputs = [*(named[index] for index in self._order), *states]
+        renamed = tf.keras.models.clone_model(copy, input_tensors=inputs)
+        renamed.set_weights(copy.get_weights())
+        return tf.keras.Model([*named, *states], renamed.outputs, name=copy.name)
+
     def copy(self, **changes: Any) -> ModelNetwork:
         """Returns a network of the same build, with the policy's weights."""
         return type(self)(**{**self._saved_kwargs, **changes})
