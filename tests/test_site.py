@@ -105,7 +105,7 @@ def test_the_site_holds_what_pages_link_to_outside_of_docs(site):
 
 
 def test_links_out_of_docs_are_turned_to_where_the_site_has_the_files():
-    moved = script("outside").moved
+    moved = script(DOCS / "outside.py").moved
     assert moved("[a](../benchmarks/results/x.json)", "benchmarks.md") == (
         "[a](benchmarks/results/x.json)"
     )
